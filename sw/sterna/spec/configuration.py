@@ -1,0 +1,100 @@
+"""A configuration: what a build of the accelerator has. Its digest ties program images to devices."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+
+from sterna.spec.errors import ConfigurationError
+
+FORMAT_VERSION = 1
+"""Version of the program image, the descriptors and the link protocol. A device serves exactly one."""
+
+CHUNK = 8
+"""Block positions that a feeder's mask word covers."""
+
+
+def _power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """Parameters of one accelerator build.
+
+    ``simd`` feeders × ``pe`` lanes; a weight block is the ``pe`` trits that one input feeds in one tile of outputs.
+    Depths are in words of the memory they belong to. Raises :class:`ConfigurationError` naming the bad value.
+    """
+
+    name: str
+    simd: int
+    """Feeders, and banks of activations, masks and weights. Power of two, 1…32."""
+    pe: int
+    """Lanes: outputs computed at once. 4…64, multiple of 4 (so that a block is whole bytes)."""
+    requantisers: int = 1
+    """Sums requantised per cycle. Power of two, at most ``simd``, divides ``pe``."""
+    act_bits: int = 8
+    """Signed bits of an activation, 2…8."""
+    acc_bits: int = 18
+    """Signed bits of a lane's accumulator, 8…24."""
+    weight_depth: int
+    """Blocks per weight bank. Power of two."""
+    mask_depth: int
+    """Mask words (of ``CHUNK`` blocks) per mask bank. Power of two."""
+    activation_depth: int
+    """Activations per bank. Power of two, multiple of ``CHUNK``, at most 65536."""
+    parameter_depth: int
+    """Parameter words: one per output channel and plane and requantiser group. Power of two."""
+    program_depth: int = 256
+    """Program memory, in 16-bit words. Power of two, at most 65536."""
+
+    def __post_init__(self) -> None:
+        def check(name: str, ok: bool, allowed: str) -> None:
+            if not ok:
+                raise ConfigurationError(f"{name} is {getattr(self, name)!r}; allowed: {allowed}")
+
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name == "name":
+                check("name", isinstance(value, str) and bool(value), "a non-empty string")
+            else:
+                check(field.name, isinstance(value, int) and not isinstance(value, bool), "an integer")
+        check("simd", _power_of_two(self.simd) and self.simd <= 32, "a power of two, 1…32")
+        check("pe", 4 <= self.pe <= 64 and self.pe % 4 == 0, "a multiple of 4, 4…64")
+        check(
+            "requantisers",
+            _power_of_two(self.requantisers) and self.requantisers <= self.simd and self.pe % self.requantisers == 0,
+            f"a power of two ≤ simd ({self.simd}) that divides pe ({self.pe})",
+        )
+        check("act_bits", 2 <= self.act_bits <= 8, "2…8")
+        check("acc_bits", 8 <= self.acc_bits <= 24, "8…24")
+        for name in ("weight_depth", "mask_depth", "activation_depth", "parameter_depth", "program_depth"):
+            check(name, _power_of_two(getattr(self, name)) and 2 * CHUNK <= getattr(self, name) <= 1 << 16,
+                  f"a power of two, {2 * CHUNK}…65536")  # fmt: skip
+
+    @property
+    def digest(self) -> bytes:
+        """First 8 bytes of the SHA-256 of the canonical description; the name does not count."""
+        described = dataclasses.asdict(self) | {"format": FORMAT_VERSION, "chunk": CHUNK}
+        del described["name"]
+        canonical = json.dumps(described, sort_keys=True, separators=(",", ":")).encode()
+        return hashlib.sha256(canonical).digest()[:8]
+
+
+STANDARD = {
+    configuration.name: configuration
+    for configuration in (
+        # UP5K with weights in SPRAM: 4 banks × 16K blocks of 8 trits = 524,288 trits; the rest in EBR.
+        Configuration(
+            name="icebreaker", simd=4, pe=8, requantisers=1, act_bits=8, acc_bits=18,
+            weight_depth=16384, mask_depth=1024, activation_depth=512, parameter_depth=512, program_depth=256,
+        ),  # fmt: skip
+    )
+}
+
+
+def configuration_named(name: str) -> Configuration:
+    """The standard configuration of that name. Raises :class:`ConfigurationError` with the known names."""
+    if name not in STANDARD:
+        raise ConfigurationError(f"no configuration {name!r}; known: {', '.join(sorted(STANDARD))}")
+    return STANDARD[name]

@@ -1,0 +1,174 @@
+"""Op descriptors: the 16-bit words of the program memory, as the compiler writes and the sequencer reads them.
+
+A program is a run of ops; an op is ``OP_WORDS`` words followed by ``PLANE_WORDS`` words for each of its planes. One op
+computes one output tensor: for each output row, pixel, tile of ``pe`` channels and plane, one *output* is accumulated.
+Weights, masks and parameters have no addresses here: each memory is read by a pointer that runs through an op's tiles
+and planes, goes back to the op's start at the next pixel, and stays at the op's end when the next op begins.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Self
+
+from sterna.spec.errors import EncodingError
+
+WORD_BITS = 16
+
+
+@dataclass(frozen=True)
+class Field:
+    """Bits ``low … low+width-1`` of word ``word``; ``bias`` is subtracted before storing (counts are stored - 1)."""
+
+    word: int
+    low: int
+    width: int
+    bias: int = 0
+    signed: bool = False
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """Smallest and largest value, inclusive."""
+        if self.signed:
+            return -(1 << (self.width - 1)), (1 << (self.width - 1)) - 1
+        return self.bias, self.bias + (1 << self.width) - 1
+
+
+OP_FIELDS = {
+    "planes": Field(0, 0, 4, bias=1),
+    "last": Field(0, 15, 1),  # the program ends after this op
+    "slotted": Field(0, 14, 1),  # destination moves with the run's slot
+    "tiles": Field(1, 0, 16, bias=1),
+    "width": Field(2, 0, 16, bias=1),  # output pixels per row
+    "height": Field(3, 0, 16, bias=1),  # output rows
+    "tail_groups": Field(4, 0, 8, bias=1),  # requantiser groups of the last tile that are written
+    "destination": Field(5, 0, 16),  # first activation word (bank address), multiple of CHUNK
+    "minimum": Field(6, 0, 8, signed=True),
+    "maximum": Field(6, 8, 8, signed=True),
+}
+OP_WORDS = 7
+
+PLANE_FIELDS = {
+    "source": Field(0, 0, 16),  # activation word of the first window
+    "slotted": Field(1, 15, 1),  # source moves with the run's slot
+    "rows": Field(1, 0, 8, bias=1),  # rows of the window
+    "chunks": Field(2, 0, 13, bias=1),  # mask words per window row
+    "tail": Field(2, 13, 3, bias=1),  # block positions in the last of them, 1…CHUNK
+    "pitch": Field(3, 0, 16),  # activation words from one source row to the next
+    "step_x": Field(4, 0, 16),  # activation words from one window to the next
+    "step_y": Field(5, 0, 16),  # activation words from one row of windows to the next
+}
+PLANE_WORDS = 6
+
+
+def _encode(kind: str, layout: dict[str, Field], words: int, values: dict[str, int]) -> list[int]:
+    encoded = [0] * words
+    for name, field in layout.items():
+        value, (low, high) = int(values[name]), field.range
+        if not low <= value <= high:
+            raise EncodingError(f"{kind}.{name} is {value}; allowed: {low}…{high}")
+        encoded[field.word] |= ((value - (0 if field.signed else field.bias)) & ((1 << field.width) - 1)) << field.low
+    return encoded
+
+
+def _decode(layout: dict[str, Field], words: list[int]) -> dict[str, int]:
+    values = {}
+    for name, field in layout.items():
+        value = (words[field.word] >> field.low) & ((1 << field.width) - 1)
+        if field.signed and value >> (field.width - 1):
+            value -= 1 << field.width
+        values[name] = value + field.bias
+    return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaneDescriptor:
+    """One plane's walk over its source tensor; the fields are those of ``PLANE_FIELDS``."""
+
+    source: int
+    slotted: bool = False
+    rows: int = 1
+    chunks: int
+    tail: int
+    pitch: int = 0
+    step_x: int = 0
+    step_y: int = 0
+
+    def encode(self) -> list[int]:
+        """``PLANE_WORDS`` words. Raises :class:`EncodingError` naming a field out of range."""
+        return _encode("plane", PLANE_FIELDS, PLANE_WORDS, {f.name: getattr(self, f.name) for f in fields(self)})
+
+    @classmethod
+    def decode(cls, words: list[int]) -> Self:
+        """Inverse of :meth:`encode`."""
+        values = _decode(PLANE_FIELDS, words)
+        return cls(**(values | {"slotted": bool(values["slotted"])}))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpDescriptor:
+    """One op; the fields are those of ``OP_FIELDS``, with the planes themselves in place of their number."""
+
+    planes: tuple[PlaneDescriptor, ...]
+    last: bool
+    slotted: bool = False
+    tiles: int
+    width: int = 1
+    height: int = 1
+    tail_groups: int
+    destination: int
+    minimum: int
+    maximum: int
+
+    def encode(self) -> list[int]:
+        """The op's words, planes included. Raises :class:`EncodingError` naming a field out of range."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)} | {"planes": len(self.planes)}
+        words = _encode("op", OP_FIELDS, OP_WORDS, values)
+        for plane in self.planes:
+            words += plane.encode()
+        return words
+
+    @classmethod
+    def decode(cls, words: list[int]) -> tuple[Self, int]:
+        """The op at the start of ``words`` and how many words it takes. Raises :class:`EncodingError` if cut short."""
+        if len(words) < OP_WORDS:
+            raise EncodingError(f"op descriptor cut short: {len(words)} words of {OP_WORDS}")
+        values = _decode(OP_FIELDS, words)
+        end = OP_WORDS + PLANE_WORDS * values["planes"]
+        if len(words) < end:
+            raise EncodingError(f"op descriptor cut short: {len(words)} words of {end}")
+        planes = tuple(PlaneDescriptor.decode(words[at : at + PLANE_WORDS]) for at in range(OP_WORDS, end, PLANE_WORDS))
+        flags = {"last": bool(values["last"]), "slotted": bool(values["slotted"])}
+        return cls(**(values | flags | {"planes": planes})), end  # type: ignore[arg-type]
+
+
+def encode_program(ops: Iterable[OpDescriptor]) -> list[int]:
+    """The words of a program. Raises :class:`EncodingError` unless exactly its last op is marked ``last``."""
+    ops = list(ops)
+    if [op.last for op in ops] != [False] * (len(ops) - 1) + [True]:
+        raise EncodingError("a program needs at least one op, and exactly its last op marked last")
+    return [word for op in ops for word in op.encode()]
+
+
+def decode_program(words: list[int]) -> list[OpDescriptor]:
+    """Inverse of :func:`encode_program`; stops after the op marked ``last``."""
+    ops: list[OpDescriptor] = []
+    at = 0
+    while not ops or not ops[-1].last:
+        op, used = OpDescriptor.decode(words[at:])
+        ops.append(op)
+        at += used
+    return ops
+
+
+class Pointer(IntEnum):
+    """What happens to the weight, mask and parameter pointers when an output begins. Two bits beside each output."""
+
+    CONTINUE = 0
+    """Next tile or plane of the same pixel."""
+    REWIND = 1
+    """Next pixel: back to the start of the op."""
+    REBASE = 2
+    """First output of an op: its start is where the pointer stands."""
+    RESET = 3
+    """First output of a program: zero is its start."""

@@ -1,0 +1,172 @@
+"""The integer network: what training exports, golden computes, and the compiler lays out.
+
+A network is a list of layers over named tensors; a layer is a sum of ternary planes (DESIGN: "one idea"). A matrix
+product is a 1×1 convolution over a 1×1 image. Shapes are channel-last: (height, width, channels).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sterna.spec.arithmetic import MAX_SHIFT, MULTIPLIER_BITS, SUM_BITS, fits_signed, max_activation
+from sterna.spec.errors import InputError, ModelError
+
+Shape = tuple[int, int, int]
+
+MAX_EXTENT = 1 << 16
+"""Largest height, width or channel count."""
+MAX_LAYERS = 1024
+MAX_PLANES = 16
+
+
+def _require(ok: bool, message: str) -> None:
+    if not ok:
+        raise ModelError(message)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plane:
+    """One ternary plane: ``multiplier[c] · (trits ⋆ source)[c]``."""
+
+    source: str
+    """Name of the tensor it reads."""
+    trits: npt.NDArray[np.int8]
+    """int8 (out, kernel height, kernel width, in), values -1, 0, 1."""
+    multiplier: npt.NDArray[np.int64]
+    """int64 (out,), 0 … 2**16-1."""
+    stride: tuple[int, int] = (1, 1)
+    """Rows, columns."""
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Zeros around the source: top, bottom, left, right."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Layer:
+    """``y = clamp((Σ planes + bias) >> shift, minimum, maximum)``, written to the tensor ``name``."""
+
+    name: str
+    planes: tuple[Plane, ...]
+    bias: npt.NDArray[np.int64]
+    """int64 (out,), ``SUM_BITS`` signed bits; holds the rounding constant."""
+    shift: npt.NDArray[np.int64]
+    """int64 (out,), 0…``MAX_SHIFT``."""
+    minimum: int
+    maximum: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """What the network takes: real data in ``low … high``, quantised as ``floor(x / scale + 0.5)``."""
+
+    name: str
+    shape: Shape
+    low: float
+    high: float
+    scale: float
+
+    def quantise(self, images: npt.ArrayLike) -> npt.NDArray[np.int8]:
+        """Quantises a batch.
+
+        ``images``: (n, \\*shape), or (n, height·width·channels), any real dtype, values in ``low … high``.
+        Returns int8 (n, height, width, channels). Raises :class:`InputError` for another shape or dtype, NaN, or a
+        value out of range.
+        """
+        array = np.asarray(images)
+        size = int(np.prod(self.shape))
+        if array.dtype.kind not in "iuf":
+            raise InputError(f"images have dtype {array.dtype}; allowed: integers and floats")
+        if array.ndim < 2 or array.shape[1:] not in {self.shape, self.shape[:2], (size,)} or (
+            array.shape[1:] == self.shape[:2] and self.shape[2] != 1
+        ):
+            raise InputError(f"images have shape {array.shape}; expected (n, {', '.join(map(str, self.shape))}) or (n, {size})")
+        values = array.reshape(-1, *self.shape).astype(np.float64)
+        if np.isnan(values).any():
+            raise InputError("images hold NaN")
+        if values.size and not (self.low <= values.min() and values.max() <= self.high):
+            raise InputError(f"images reach from {values.min():g} to {values.max():g}; allowed: {self.low:g}…{self.high:g}")
+        return np.floor(values / self.scale + 0.5).astype(np.int8)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class IntegerNetwork:
+    """A checked network; building one with anything inconsistent raises :class:`ModelError`."""
+
+    name: str
+    act_bits: int
+    """Signed bits of the widest activation, input included."""
+    input: InputSpec
+    layers: tuple[Layer, ...]
+    outputs: tuple[str, ...]
+    """Tensors that inference returns."""
+    output_scale: tuple[float, ...]
+    """Real value of one step of each output."""
+    metadata: Mapping[str, Any]
+    """Facts for people (task, accuracy, recipe); JSON values; nothing computes with them."""
+
+    def __post_init__(self) -> None:
+        _require(2 <= self.act_bits <= 8, f"act_bits is {self.act_bits}; allowed: 2…8")
+        limit = max_activation(self.act_bits)
+        spec = self.input
+        _require(len(spec.shape) == 3 and all(1 <= n <= MAX_EXTENT for n in spec.shape), f"input shape {spec.shape} is out of range")
+        _require(bool(np.isfinite([spec.low, spec.high, spec.scale]).all()) and spec.scale > 0 and spec.low <= spec.high, "input range or scale is not sensible")
+        extreme = np.floor(np.array([spec.low, spec.high]) / spec.scale + 0.5)
+        _require(bool((np.abs(extreme) <= limit).all()), f"input {spec.low:g}…{spec.high:g} at scale {spec.scale:g} exceeds {self.act_bits} bits")
+        _require(1 <= len(self.layers) <= MAX_LAYERS, f"{len(self.layers)} layers; allowed: 1…{MAX_LAYERS}")
+        shapes: dict[str, Shape] = {spec.name: spec.shape}
+        for layer in self.layers:
+            _require(layer.name not in shapes, f"tensor {layer.name!r} is defined twice")
+            shapes[layer.name] = self._check_layer(layer, shapes, limit)
+        _require(bool(self.outputs) and len(self.output_scale) == len(self.outputs), "every output needs a name and a scale")
+        for name in self.outputs:
+            _require(name in shapes and name != spec.name, f"output {name!r} is not a layer")
+        object.__setattr__(self, "_shapes", shapes)
+
+    @staticmethod
+    def _check_layer(layer: Layer, shapes: dict[str, Shape], limit: int) -> Shape:
+        where = f"layer {layer.name!r}"
+        _require(1 <= len(layer.planes) <= MAX_PLANES, f"{where} has {len(layer.planes)} planes; allowed: 1…{MAX_PLANES}")
+        _require(-limit <= layer.minimum <= layer.maximum <= limit, f"{where} clamps to {layer.minimum}…{layer.maximum}; allowed: -{limit}…{limit}")
+        channels = layer.planes[0].trits.shape[0]
+        found: set[Shape] = set()
+        for index, plane in enumerate(layer.planes):
+            at = f"{where} plane {index}"
+            _require(plane.source in shapes, f"{at} reads {plane.source!r}, which is not defined before it")
+            height, width, depth = shapes[plane.source]
+            _require(plane.trits.ndim == 4 and plane.trits.dtype == np.int8, f"{at}: trits need 4 axes of int8")
+            _require(plane.trits.shape[0] == channels and plane.trits.shape[3] == depth and min(plane.trits.shape) >= 1,
+                     f"{at}: trits have shape {plane.trits.shape}; expected ({channels}, …, {depth})")  # fmt: skip
+            _require(bool((np.abs(plane.trits) <= 1).all()), f"{at}: trits reach beyond -1…1")
+            _require(plane.multiplier.shape == (channels,) and plane.multiplier.dtype == np.int64, f"{at}: multiplier needs int64 ({channels},)")
+            _require(bool((plane.multiplier >= 0).all() and (plane.multiplier < 1 << MULTIPLIER_BITS).all()), f"{at}: multiplier out of range")
+            _require(len(plane.stride) == 2 and min(plane.stride) >= 1 and len(plane.padding) == 4 and min(plane.padding) >= 0, f"{at}: stride or padding out of range")
+            top, bottom, left, right = plane.padding
+            out_height = (height + top + bottom - plane.trits.shape[1]) // plane.stride[0] + 1
+            out_width = (width + left + right - plane.trits.shape[2]) // plane.stride[1] + 1
+            _require(out_height >= 1 and out_width >= 1, f"{at}: the window is larger than its padded source")
+            found.add((out_height, out_width, channels))
+        _require(len(found) == 1, f"{where}: its planes give different shapes {sorted(found)}")
+        for kind, values in (("bias", layer.bias), ("shift", layer.shift)):
+            _require(values.shape == (channels,) and values.dtype == np.int64, f"{where}: {kind} needs int64 ({channels},)")
+        _require(fits_signed(layer.bias, SUM_BITS), f"{where}: bias exceeds {SUM_BITS} bits")
+        _require(bool((layer.shift >= 0).all() and (layer.shift <= MAX_SHIFT).all()), f"{where}: shift out of range 0…{MAX_SHIFT}")
+        return found.pop()
+
+    def shape(self, tensor: str) -> Shape:
+        """Shape (height, width, channels) of a tensor. Raises :class:`ModelError` for an unknown one."""
+        shapes: dict[str, Shape] = object.__getattribute__(self, "_shapes")
+        _require(tensor in shapes, f"no tensor {tensor!r}")
+        return shapes[tensor]
+
+    @property
+    def weights(self) -> int:
+        """Trits in all planes."""
+        return sum(plane.trits.size for layer in self.layers for plane in layer.planes)
+
+    def predict(self, images: npt.ArrayLike) -> npt.NDArray[np.int32] | tuple[npt.NDArray[np.int32], ...]:
+        """Outputs of the golden model: int32 (n, outputs), or a tuple of them for several outputs; see ``sterna.golden``."""
+        from sterna.golden import predict  # golden depends on this module
+
+        return predict(self, images)
