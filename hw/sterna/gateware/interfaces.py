@@ -1,0 +1,53 @@
+"""Structs and signatures between the link side (controller) and the core."""
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import Out
+
+from sterna.spec.configuration import Configuration
+from sterna.spec.image import Region, region_words, word_bytes
+
+
+class MemoryWrite(wiring.Signature):
+    """One word for one memory, taken in the cycle of ``strobe``; there is no back-pressure.
+
+    ``address`` is checked by the sender to lie below ``region_words``; for banked regions its high bits are the bank.
+    ``data`` holds the region's word in its low bits.
+    """
+
+    def __init__(self, configuration: Configuration):
+        self.address_bits = max((region_words(region, configuration) - 1).bit_length() for region in Region)
+        self.data_bits = 8 * max(word_bytes(region, configuration) for region in Region)
+        super().__init__(
+            {
+                "strobe": Out(1),
+                "region": Out(unsigned(max(Region).bit_length())),
+                "address": Out(self.address_bits),
+                "data": Out(self.data_bits),
+            }
+        )
+
+
+def input_activation(configuration: Configuration) -> data.StructLayout:
+    """Payload of the stream of input activations: bursts that begin with ``first`` and end with ``last``.
+
+    ``word`` counts with ``first`` only: activation word (multiple of CHUNK) where the burst begins, in bank 0.
+    """
+    return data.StructLayout({"value": signed(configuration.act_bits), "word": 16, "first": 1, "last": 1})
+
+
+def run_request() -> data.StructLayout:
+    """Payload of the stream that starts runs; the core takes one when it is idle."""
+    return data.StructLayout({"entry": 16, "offset": 16, "no_activation_skip": 1, "no_block_skip": 1, "ops": 8})
+
+
+def read_request(configuration: Configuration) -> data.StructLayout:
+    """Payload of the stream of activation reads; each is answered once, in order, on a stream of ``act_bits`` signed."""
+    return data.StructLayout({"word": 16, "bank": max(1, (configuration.simd - 1).bit_length())})
+
+
+def counters() -> data.StructLayout:
+    """The core's counters, as ``sterna.spec.registers`` names them."""
+    names = ("cycles", "issue_cycles", "empty_cycles", "idle_cycles", "requantiser_stalls", "memory_stalls",
+             "issued", "stored", "positions")  # fmt: skip
+    return data.StructLayout({name: unsigned(32) for name in names})
