@@ -8,11 +8,21 @@ A frame on the wire is ``COBS(content · CRC-32C(content), little-endian) · 0x0
 Damaged frames are counted and dropped without an answer; empty frames (two delimiters in a row) are ignored.
 
 Sequence numbers make writes idempotent and runs happen once. The device expects the sequence number after that of the
-last request it took. A request with the expected number is executed. One that lies up to 127 behind is a repetition:
-it is answered again, and executed again where that changes nothing (WRITE, INPUT, READ, RESULT); BEGIN, COMMIT
-and START are answered with the status they would find now (START: OK) without being executed. One that lies ahead
-(a frame before it was lost) is answered OUT_OF_ORDER, with the expected number as its only data byte, and not executed;
-the driver goes back and sends from there. SYNC is always executed and sets the expected number to its own plus one.
+last request it took. A request with the expected number is executed, and taken whatever its status. One that lies up
+to 127 behind is a repetition: it is answered again, and executed again where that changes nothing (WRITE, INPUT, READ,
+RESULT; a repeated WRITE does not enter the image's CRC, and is allowed after COMMIT too); BEGIN, COMMIT and START are
+answered with the status that their checks find now, without being executed (COMMIT: OK or NOT_LOADED; START: OK or
+NOT_LOADED or BAD_ADDRESS, without waiting). One that lies ahead (a frame before it was lost) is answered
+OUT_OF_ORDER, with the expected number as its only data byte, and not executed; the driver goes back and sends from
+there. SYNC is always executed and sets the expected number to its own plus one. Every other status but OK has no data.
+
+A device that was reset holds no image; START and RESULT then answer NOT_LOADED whatever their sequence number, so
+that no repetition turns into a stale result. A driver leaves at most ``WINDOW_FRAMES`` requests, of ``WINDOW_BYTES``
+bytes in all (contents and CRCs), unanswered; a device buffers so much. It sends nothing after COMMIT until that is
+answered, and writes a slot's input only when all results of that slot's former run have arrived; a program never
+writes its input.
+
+A request is judged in this order: opcode, length, addresses, then state; an unknown opcode is taken like any other.
 
 All numbers are little-endian.
 """
@@ -29,6 +39,10 @@ MAX_CONTENT = 640
 """Bytes between the delimiters before CRC and stuffing; CRC-32C has Hamming distance 6 up to there."""
 CRC_BYTES = 4
 DELIMITER = b"\0"
+WINDOW_FRAMES = 4
+"""Most requests that a driver leaves unanswered."""
+WINDOW_BYTES = 1024
+"""Most bytes of contents and CRCs in them: what a device must be able to buffer."""
 
 
 class Opcode(IntEnum):
@@ -37,22 +51,29 @@ class Opcode(IntEnum):
     SYNC = 0x01
     """``nonce u32`` → ``nonce u32``. Starts a session."""
     READ = 0x02
-    """``register u8 · count u8`` → ``count × u32``; registers in ``sterna.spec.registers``."""
+    """``register u8 · count u8`` → ``count × u32``; registers in ``sterna.spec.registers``. BAD_ADDRESS if the
+    last one does not exist."""
     BEGIN = 0x10
     """``configuration digest 8 bytes`` → nothing. Forgets the image and starts a new one; clears the image's CRC."""
     WRITE = 0x11
-    """``region u8 · address u24 · words`` → nothing. Words of ``sterna.spec.image.Region``, whole ones only."""
+    """``region u8 · address u24 · words`` → nothing. Words of ``sterna.spec.image.Region``, whole ones only (else
+    BAD_LENGTH); BAD_ADDRESS for another region, or if the last word lies outside it. After any refusal the driver goes
+    back to BEGIN: what a refused WRITE has written, and its share of the CRC, are not specified."""
     COMMIT = 0x12
     """``CRC-32C u32`` → nothing. The CRC is over the words of all WRITE requests since BEGIN, in order."""
     INPUT = 0x20
     """``activation word u16 · activations i8…`` → nothing. Word is a multiple of CHUNK; activation k goes to bank
-    k mod simd. The words up to the next multiple of CHUNK that are not given count as zero."""
+    k mod simd. The words up to the next multiple of CHUNK that are not given count as zero. BAD_ADDRESS
+    for another word, or if the last activation lies outside the memory."""
     START = 0x21
     """``entry u16 · slot offset u16 · flags u8 · ops u8`` → nothing. Runs the program at word ``entry`` of the program
-    memory; waits while another run is under way. Stops after ``ops`` ops, or at the program's end if 0."""
+    memory; waits while another run is under way, and is answered when its own begins (State.RUNNING is set from then
+    on). Stops after ``ops`` ops, or at the program's end, whichever comes first; 0: at the end. BAD_ADDRESS if
+    ``entry`` lies outside the program memory."""
     RESULT = 0x22
     """``slot u8 · activation word u16 · count u16`` → ``count × i8``. Waits until no run of that slot is under way;
-    activation k comes from bank k mod simd."""
+    activation k comes from bank k mod simd. BAD_LENGTH for a count over ``MAX_RESULT``; BAD_ADDRESS if the last
+    activation lies outside the memory."""
 
 
 class Status(IntEnum):
@@ -65,7 +86,7 @@ class Status(IntEnum):
     WRONG_CONFIGURATION = 4
     """BEGIN: the image was made for another configuration."""
     NOT_LOADED = 5
-    """START without a complete, checked image; WRITE or COMMIT without BEGIN."""
+    """START or RESULT without a complete, checked image; WRITE or COMMIT outside BEGIN … COMMIT, unless repeated."""
     BAD_ADDRESS = 6
     BAD_TRIT = 7
     """WRITE: a weight word holds the illegal trit code. Nothing of that word was written."""
