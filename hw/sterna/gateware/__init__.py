@@ -1,0 +1,1 @@
+"""The accelerator's gateware, in Amaranth; ``sterna.accelerator`` puts it together."""

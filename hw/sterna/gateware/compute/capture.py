@@ -1,0 +1,65 @@
+"""Capture: takes an output's sums from the lanes at once and hands them on in groups, so that the next output can start."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from sterna.gateware.control.tags import output_tags
+from sterna.spec.configuration import Configuration
+
+
+def sum_group(configuration: Configuration) -> data.StructLayout:
+    """``requantisers`` neighbouring sums of one output, and the output's tags."""
+    return data.StructLayout({
+        "sums": data.ArrayLayout(signed(configuration.acc_bits), configuration.requantisers),
+        "tags": output_tags(),
+        "first": 1,  # first and last group of the output
+        "last": 1,
+        "group": range(max(2, configuration.pe // configuration.requantisers)),
+    })  # fmt: skip
+
+
+class Capture(wiring.Component):
+    """Shift register of ``pe`` sums, loaded in one cycle, emptied ``requantisers`` a cycle, lane 0 first.
+
+    ``load`` is taken when ``ready``: while empty, or in the cycle in which the last group leaves.
+    """
+
+    def __init__(self, *, configuration: Configuration):
+        self.configuration = c = configuration
+        super().__init__({
+            "load": In(1),
+            "ready": Out(1),
+            "sums": In(data.ArrayLayout(signed(c.acc_bits), c.pe)),
+            "tags": In(output_tags()),
+            "groups": Out(stream.Signature(sum_group(c))),
+        })  # fmt: skip
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        c = self.configuration
+        count = c.pe // c.requantisers
+        held = Signal(data.ArrayLayout(signed(c.acc_bits), c.pe))
+        tags = Signal(output_tags())
+        group = Signal(range(max(2, count)))
+        valid = Signal()
+        leaving = self.groups.valid & self.groups.ready
+        m.d.comb += [
+            self.groups.valid.eq(valid),
+            self.groups.payload.tags.eq(tags),
+            self.groups.payload.group.eq(group),
+            self.groups.payload.first.eq(group == 0),
+            self.groups.payload.last.eq(group == count - 1),
+            self.ready.eq(~valid | (leaving & self.groups.payload.last)),
+        ]
+        m.d.comb += [self.groups.payload.sums[r].eq(held[r]) for r in range(c.requantisers)]
+        with m.If(leaving):
+            m.d.sync += [held[p].eq(held[p + c.requantisers]) for p in range(c.pe - c.requantisers)]
+            m.d.sync += group.eq(group + 1)
+            with m.If(self.groups.payload.last):
+                m.d.sync += [valid.eq(0), group.eq(0)]
+        with m.If(self.load & self.ready):
+            m.d.sync += [held.eq(self.sums), tags.eq(self.tags), valid.eq(1)]
+        return m

@@ -1,0 +1,301 @@
+"""The core: feeders → lanes → capture → requantiser → packer, around the memories, led by the sequencer."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from sterna.gateware.compute.capture import Capture
+from sterna.gateware.compute.feeder import Feeder
+from sterna.gateware.compute.lanes import Lanes
+from sterna.gateware.compute.requantiser import PARAMETER, Requantiser
+from sterna.gateware.control.sequencer import Sequencer
+from sterna.gateware.control.tags import output_tags
+from sterna.gateware.interfaces import MemoryWrite, counters, input_activation, read_request, run_request
+from sterna.gateware.memory.packer import Packer
+from sterna.gateware.memory.ram import Ram
+from sterna.spec.configuration import CHUNK, Configuration
+from sterna.spec.descriptors import WORD_BITS
+from sterna.spec.image import Region
+
+TAG_QUEUE = 8
+"""Outputs between the sequencer and capture: one scanned, two held by the feeders, four in the pipeline."""
+
+
+class Core(wiring.Component):
+    """Runs programs over the memories that ``write`` and ``inputs`` fill; see DESIGN §4 for the organisation.
+
+    Pipeline of a block: decide · address · memory · operands · tree · accumulate. It holds as a whole (``flow`` low)
+    while an output's sums are complete and the one before has not left capture. Its first two stages also hold for a
+    cycle (``step`` low) when ``reads`` borrows the activation memory.
+
+    Flow: ``inputs`` gives way to the requantiser at the banks' write ports; ``starts`` is taken when idle; a read is
+    answered two cycles later, one at a time.
+    """
+
+    def __init__(self, *, configuration: Configuration):
+        self.configuration = c = configuration
+        super().__init__({
+            "write": In(MemoryWrite(c)),
+            "inputs": In(stream.Signature(input_activation(c))),
+            "starts": In(stream.Signature(run_request())),
+            "running": Out(1),
+            "reads": In(stream.Signature(read_request(c))),
+            "read_values": Out(stream.Signature(signed(c.act_bits))),
+            "counters": Out(counters()),
+        })  # fmt: skip
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        self._build_memories(m)
+        self._build_sequencer(m)
+        self._build_feeders(m)
+        self._build_lanes(m)
+        self._build_write_back(m)
+        self._build_reads(m)
+        self._build_counters(m)
+        return m
+
+    def _build_memories(self, m: Module) -> None:
+        c = self.configuration
+        self._blocks = [Ram(shape=data.ArrayLayout(2, c.pe), depth=c.weight_depth) for _ in range(c.simd)]
+        self._block_masks = [Ram(shape=CHUNK, depth=c.mask_depth) for _ in range(c.simd)]
+        self._activations = [Ram(shape=signed(c.act_bits), depth=c.activation_depth) for _ in range(c.simd)]
+        self._activation_masks = [Ram(shape=CHUNK, depth=c.activation_depth // CHUNK) for _ in range(c.simd)]
+        self._program = Ram(shape=WORD_BITS, depth=c.program_depth)
+        m.submodules.program = self._program
+        for j in range(c.simd):
+            m.submodules[f"blocks_{j}"] = self._blocks[j]
+            m.submodules[f"block_masks_{j}"] = self._block_masks[j]
+            m.submodules[f"activations_{j}"] = self._activations[j]
+            m.submodules[f"activation_masks_{j}"] = self._activation_masks[j]
+
+        def connect_region(region: Region, banks: list[Ram]) -> None:
+            depth_bits = (banks[0].depth - 1).bit_length()
+            for j, bank in enumerate(banks):
+                m.d.comb += [
+                    bank.write.enable.eq(
+                        self.write.strobe & (self.write.region == region) & (self.write.address[depth_bits:] == j)
+                    ),
+                    bank.write.address.eq(self.write.address),
+                    bank.write.data.eq(self.write.data),
+                ]
+
+        connect_region(Region.WEIGHTS, self._blocks)
+        connect_region(Region.MASKS, self._block_masks)
+        connect_region(Region.PROGRAM, [self._program])
+        self._build_parameters(m)
+
+    def _build_parameters(self, m: Module) -> None:
+        # Memory words hold one parameter word for each requantiser; the link writes them one by one.
+        c = self.configuration
+        lane_bits = (c.requantisers - 1).bit_length()
+        width = PARAMETER.size
+        reads = []
+        for r in range(c.requantisers):
+            m.submodules[f"parameters_{r}"] = bank = Ram(shape=PARAMETER, depth=c.parameter_depth)
+            m.d.comb += [
+                bank.write.enable.eq(
+                    self.write.strobe
+                    & (self.write.region == Region.PARAMETERS)
+                    & (self.write.address[:lane_bits] == r if lane_bits else 1)
+                ),
+                bank.write.address.eq(self.write.address[lane_bits:]),
+                bank.write.data.eq(self.write.data[:width]),
+            ]
+            reads.append(bank.read)
+        self._parameter_reads = reads
+
+    def _build_sequencer(self, m: Module) -> None:
+        c = self.configuration
+        m.submodules.sequencer = self._sequencer = sequencer = Sequencer(configuration=c)
+        connect(m, flipped(self.starts), sequencer.start)
+        connect(m, sequencer.program, self._program.read)
+        m.d.comb += self.running.eq(sequencer.running)
+
+        # Outputs go to all feeders, each when it is ready for them; their tags wait for capture.
+        m.submodules.tags = tags = fifo.SyncFIFOBuffered(width=output_tags().size, depth=TAG_QUEUE)
+        self._tags = tags
+        self._feeders = [Feeder(configuration=c) for _ in range(c.simd)]
+        taken = Signal(c.simd)
+        complete = Signal()
+        m.d.comb += [
+            complete.eq(Cat(*(f.outputs.ready | taken[j] for j, f in enumerate(self._feeders))).all() & tags.w_rdy),
+            sequencer.outputs.ready.eq(complete),
+            tags.w_en.eq(sequencer.outputs.valid & complete),
+            tags.w_data.eq(sequencer.outputs.payload.tags),
+        ]
+        for j, feeder in enumerate(self._feeders):
+            m.d.comb += [
+                feeder.outputs.valid.eq(sequencer.outputs.valid & ~taken[j]),
+                feeder.outputs.payload.eq(sequencer.outputs.payload.request),
+            ]
+            with m.If(sequencer.outputs.valid):
+                m.d.sync += taken[j].eq((taken[j] | feeder.outputs.ready) & ~complete)
+
+    def _build_feeders(self, m: Module) -> None:
+        c = self.configuration
+        self._flow = Signal()
+        self._step = Signal()
+        self._advance = advance = Signal()
+        m.d.comb += [
+            advance.eq(Cat(*(feeder.complete for feeder in self._feeders)).all() & self._step),
+            self._sequencer.advance.eq(advance),
+        ]
+        # Tag of an output's last blocks, stage by stage: address, memory.
+        self._final = Signal(2)
+        with m.If(self._step):
+            m.d.sync += self._final[0].eq(advance)
+        with m.If(self._flow):
+            m.d.sync += self._final[1].eq(self._final[0] & self._step)
+
+        for j, feeder in enumerate(self._feeders):
+            m.submodules[f"feeder_{j}"] = feeder
+            connect(m, feeder.activation_masks, self._activation_masks[j].read)
+            connect(m, feeder.block_masks, self._block_masks[j].read)
+            m.d.comb += [
+                feeder.walk.eq(self._sequencer.walk),
+                feeder.no_activation_skip.eq(self._sequencer.no_activation_skip),
+                feeder.no_block_skip.eq(self._sequencer.no_block_skip),
+                feeder.step.eq(self._step),
+                feeder.advance.eq(advance),
+                self._blocks[j].read.enable.eq(feeder.read & self._step),
+                self._blocks[j].read.address.eq(feeder.block),
+            ]
+
+    def _build_lanes(self, m: Module) -> None:
+        c = self.configuration
+        m.submodules.lanes = lanes = Lanes(configuration=c)
+        m.submodules.capture = self._capture = capture = Capture(configuration=c)
+        m.d.comb += [
+            self._flow.eq(~lanes.last | capture.ready),
+            lanes.flow.eq(self._flow),
+            lanes.final.eq(self._final[1]),
+            capture.load.eq(lanes.last),
+            capture.sums.eq(lanes.sums),
+            capture.tags.eq(self._tags.r_data),
+            self._tags.r_en.eq(lanes.last & capture.ready),
+        ]
+        for j, feeder in enumerate(self._feeders):
+            gate = Signal(name=f"gate_{j}")
+            with m.If(self._flow):
+                m.d.sync += gate.eq(feeder.read & feeder.present & self._step)
+            m.d.comb += [
+                lanes.gates[j].eq(gate),
+                lanes.activations[j].eq(self._activations[j].read.data),
+                lanes.trits[j].eq(self._blocks[j].read.data),
+            ]
+
+    def _build_write_back(self, m: Module) -> None:
+        c = self.configuration
+        sequencer = self._sequencer
+        m.submodules.requantiser = requantiser = Requantiser(configuration=c)
+        m.submodules.output_packer = outputs = Packer(configuration=c, group=c.requantisers)
+        m.submodules.input_packer = inputs = Packer(configuration=c, group=1)
+        connect(m, self._capture.groups, requantiser.groups)
+        activations = requantiser.activations
+        m.d.comb += [
+            requantiser.tail_groups.eq(sequencer.tail_groups),
+            requantiser.minimum.eq(sequencer.minimum),
+            requantiser.maximum.eq(sequencer.maximum),
+            outputs.run.valid.eq(activations.valid),
+            activations.ready.eq(outputs.run.ready),
+            outputs.run.payload.values.eq(activations.payload.values),
+            outputs.run.payload.word.eq(sequencer.destination),
+            outputs.run.payload.write.eq(activations.payload.write),
+            outputs.run.payload.first.eq(activations.payload.first),
+            outputs.run.payload.last.eq(activations.payload.last),
+            sequencer.op_done.eq(activations.valid & activations.ready & activations.payload.last),
+            inputs.run.valid.eq(self.inputs.valid),
+            self.inputs.ready.eq(inputs.run.ready),
+            inputs.run.payload.values[0].eq(self.inputs.payload.value),
+            inputs.run.payload.word.eq(self.inputs.payload.word),
+            inputs.run.payload.write.eq(1),
+            inputs.run.payload.first.eq(self.inputs.payload.first),
+            inputs.run.payload.last.eq(self.inputs.payload.last),
+        ]
+        for r, read in enumerate(self._parameter_reads):
+            m.d.comb += [
+                read.enable.eq(requantiser.parameters.enable),
+                read.address.eq(requantiser.parameters.address),
+                requantiser.parameters.data[r].eq(read.data),
+            ]
+
+        # Requantised activations first: they never wait, so the lanes' timing does not depend on the link.
+        m.d.comb += [outputs.write.ready.eq(1), inputs.write.ready.eq(~outputs.write.valid)]
+        chosen = Signal.like(outputs.write.payload)
+        m.d.comb += chosen.eq(Mux(outputs.write.valid, outputs.write.payload, inputs.write.payload))
+        writing = outputs.write.valid | inputs.write.valid
+        for j in range(c.simd):
+            m.d.comb += [
+                self._activations[j].write.enable.eq(writing & chosen.banks[j]),
+                self._activations[j].write.address.eq(chosen.word),
+                self._activations[j].write.data.eq(chosen.values[j]),
+                self._activation_masks[j].write.enable.eq(writing & chosen.mask_write),
+                self._activation_masks[j].write.address.eq(chosen.word // CHUNK),
+                self._activation_masks[j].write.data.eq(chosen.masks[j]),
+            ]
+
+    def _build_reads(self, m: Module) -> None:
+        # The link borrows the banks' read ports for a cycle; the feeders' addresses wait that long.
+        c = self.configuration
+        reading, bank = Signal(), Signal.like(self.reads.payload.bank)
+        held = Signal()
+        take = Signal()
+        value = Signal(signed(c.act_bits))
+        m.d.comb += [
+            self.reads.ready.eq(self._flow & ~reading & ~held),
+            take.eq(self.reads.valid & self.reads.ready),
+            self._step.eq(self._flow & ~take),
+            self.read_values.valid.eq(held),
+            self.read_values.payload.eq(value),
+        ]
+        m.d.sync += reading.eq(take)
+        with m.If(take):
+            m.d.sync += bank.eq(self.reads.payload.bank)
+        with m.If(reading):
+            m.d.sync += [held.eq(1), value.eq(data_of(m, self._activations, bank))]
+        with m.Elif(self.read_values.ready):
+            m.d.sync += held.eq(0)
+        for j, feeder in enumerate(self._feeders):
+            m.d.comb += [
+                self._activations[j].read.enable.eq((feeder.read & self._step) | take),
+                self._activations[j].read.address.eq(Mux(take, self.reads.payload.word, feeder.word)),
+            ]
+
+    def _build_counters(self, m: Module) -> None:
+        issuing = Cat(*(feeder.issuing for feeder in self._feeders))
+        holding = Cat(*(feeder.holding for feeder in self._feeders))
+        entered = [Mux(feeder.entered, feeder.stored, 0) for feeder in self._feeders]
+        walked = [Mux(feeder.entered, feeder.positions, 0) for feeder in self._feeders]
+        count = self.counters
+        with m.If(self.running):
+            m.d.sync += [
+                count.cycles.eq(count.cycles + 1),
+                count.stored.eq(count.stored + sum(entered[1:], entered[0])),
+                count.positions.eq(count.positions + sum(walked[1:], walked[0])),
+            ]
+            with m.If(~self._flow):
+                m.d.sync += count.requantiser_stalls.eq(count.requantiser_stalls + 1)
+            with m.Elif(~self._step):
+                m.d.sync += count.memory_stalls.eq(count.memory_stalls + 1)
+            with m.Elif(issuing.any()):
+                m.d.sync += [
+                    count.issue_cycles.eq(count.issue_cycles + 1),
+                    count.issued.eq(count.issued + sum(issuing[1:], issuing[0])),
+                ]
+            with m.Elif(holding.any()):
+                m.d.sync += count.empty_cycles.eq(count.empty_cycles + 1)
+            with m.Else():
+                m.d.sync += count.idle_cycles.eq(count.idle_cycles + 1)
+
+
+def data_of(m: Module, banks: list[Ram], index: Signal) -> Signal:
+    """The read data of the bank that ``index`` names."""
+    chosen = Signal.like(banks[0].read.data)
+    with m.Switch(index):
+        for j, bank in enumerate(banks):
+            with m.Case(j):
+                m.d.comb += chosen.eq(bank.read.data)
+    return chosen

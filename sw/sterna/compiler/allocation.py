@@ -1,0 +1,51 @@
+"""Where tensors lie in activation memory."""
+
+from dataclasses import dataclass
+
+from sterna.compiler.lowering import DenseOp
+from sterna.spec.configuration import Configuration
+from sterna.spec.layout import whole_chunks, words
+from sterna.spec.network import IntegerNetwork
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """First word of each tensor in slot 0, which of them have a place in each slot, and the words in use."""
+
+    word: dict[str, int]
+    slotted: frozenset[str]
+    slot_offset: int
+    used: int
+
+
+def allocate(network: IntegerNetwork, ops: list[DenseOp], configuration: Configuration) -> Allocation:
+    """Input and outputs get a place in each of the two slots, so that the link works on one while a run uses the other;
+    a tensor between them takes the lowest gap among those that live at the same time."""
+
+    def size(tensor: str) -> int:
+        height, width, channels = network.shape(tensor)
+        return whole_chunks(words(height * width * channels, configuration.simd))
+
+    slotted = [network.input.name, *network.outputs]
+    place, top = {}, 0
+    for tensor in slotted:
+        place[tensor] = top
+        top += size(tensor)
+    slot_offset = top
+    used = base = 2 * slot_offset
+
+    last_use = {op.source: index for index, op in enumerate(ops)}  # later ops overwrite: the last reader counts
+    live: dict[str, int] = {}
+    for index, op in enumerate(ops):
+        name = op.layer.name
+        if name not in place:
+            at = base
+            for tensor in sorted(live, key=place.__getitem__):
+                if at + size(name) <= place[tensor]:
+                    break
+                at = max(at, place[tensor] + size(tensor))
+            place[name] = at
+            used = max(used, at + size(name))
+            live[name] = last_use.get(name, index)
+        live = {tensor: until for tensor, until in live.items() if until > index}
+    return Allocation(place, frozenset(slotted), slot_offset, used)
