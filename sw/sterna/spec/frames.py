@@ -63,7 +63,8 @@ class Opcode(IntEnum):
     """``CRC-32C u32`` → nothing. The CRC is over the words of all WRITE requests since BEGIN, in order."""
     INPUT = 0x20
     """``activation word u16 · activations i8…`` → nothing. Word is a multiple of CHUNK; activation k goes to bank
-    k mod simd. The words up to the next multiple of CHUNK that are not given count as zero. BAD_ADDRESS
+    k mod simd. The words up to the next multiple of CHUNK that are not given count as zero. An activation beyond the
+    symmetric range of ``act_bits``, ±(2**(act_bits-1) - 1), is taken as the nearer end of it. BAD_ADDRESS
     for another word, or if the last activation lies outside the memory."""
     START = 0x21
     """``entry u16 · slot offset u16 · flags u8 · ops u8`` → nothing. Runs the program at word ``entry`` of the program
