@@ -1,0 +1,60 @@
+"""Amaranth component → Verilog text for the simulator. The same component gives the same text."""
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from amaranth.back import verilog
+from amaranth.back.verilog import YosysError
+from amaranth.lib import wiring
+
+from sterna.spec.errors import ToolError
+
+TOP = "top"
+"""Name of the top module."""
+
+# A memory that is all zeros at power-up, word by word: 16K lines for a 16K memory.
+_ZERO_MEMORY = re.compile(r"  initial begin\n(?:    \S+ ?\[\d+\] = \d+'h0+;\n)+  end\n")
+
+
+@dataclass(frozen=True)
+class Verilog:
+    """Verilog source of one design; its top module is ``TOP``."""
+
+    text: str = field(repr=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text, in hexadecimal."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _builtin_yosys() -> Iterator[None]:
+    """Amaranth's own yosys first, whatever lies on PATH: another release may write other text."""
+    before = os.environ.get("AMARANTH_USE_YOSYS")
+    os.environ.setdefault("AMARANTH_USE_YOSYS", "builtin,system")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["AMARANTH_USE_YOSYS"]
+
+
+def to_verilog(component: wiring.Component) -> Verilog:
+    """Verilog of ``component``: its ports as Amaranth names them (``rx__valid``), ``clk`` and ``rst``.
+
+    Memories that are all zeros at power-up are left without a value, so that the simulator chooses: zeros, or
+    random words as an SPRAM holds them (``power_up`` of :mod:`sterna.sim.device`).
+
+    Raises :class:`ToolError` if yosys is missing or fails.
+    """
+    try:
+        with _builtin_yosys():
+            text = verilog.convert(component, name=TOP, emit_src=False, strip_internal_attrs=True)
+    except YosysError as error:
+        raise ToolError(f"yosys: {str(error).splitlines()[0]}; mend: pip install 'amaranth[builtin-yosys]'") from error
+    return Verilog(_ZERO_MEMORY.sub("", text))
