@@ -1,0 +1,66 @@
+"""A recipe says how a model becomes ternary: declarative, so that presets, files and command lines can hold it."""
+
+from dataclasses import dataclass
+
+from sterna.quant.twn import Twn
+from sterna.quant.weights import WeightQuantiser
+from sterna.spec.errors import ConfigurationError
+
+WEIGHT_QUANTISERS: dict[str, type[WeightQuantiser]] = {
+    "twn": Twn,
+}
+"""Quantisers by the name that a recipe gives."""
+
+
+def _require(ok: bool, message: str) -> None:
+    if not ok:
+        raise ConfigurationError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerRecipe:
+    """How one layer is quantised. Raises :class:`ConfigurationError` naming the bad value."""
+
+    weights: str = "twn"
+    """Key of ``WEIGHT_QUANTISERS``."""
+    act_bits: int = 8
+    """Signed bits of its outputs, 2…8; after a ReLU only the positive half is used."""
+    density: float = 1.0
+    """Share of weight blocks kept, above 0, at most 1."""
+
+    def __post_init__(self) -> None:
+        known = ", ".join(sorted(WEIGHT_QUANTISERS))
+        _require(self.weights in WEIGHT_QUANTISERS, f"weights is {self.weights!r}; allowed: {known}")
+        _require(2 <= self.act_bits <= 8, f"act_bits is {self.act_bits!r}; allowed: 2…8")
+        _require(0 < self.density <= 1, f"density is {self.density!r}; allowed: above 0, at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a model is quantised: every layer as ``layers``, but for the first and the last where these are given.
+
+    Raises :class:`ConfigurationError` naming the bad value.
+    """
+
+    layers: LayerRecipe = LayerRecipe()
+    first: LayerRecipe | None = None
+    last: LayerRecipe | None = None
+    pe: int = 8
+    """Lanes of the hardware to prune for."""
+    simd: int = 4
+    """Feeders of the hardware to prune for."""
+    round_slopes: bool = True
+    """Whether each channel's folded slope is rounded to what a multiplier can hold (at most 2**-16 of it), so that
+    the model that is evaluated and exported is exactly the one that the hardware computes."""
+
+    def __post_init__(self) -> None:
+        _require(self.pe >= 1, f"pe is {self.pe!r}; allowed: 1 or more")
+        _require(self.simd >= 1, f"simd is {self.simd!r}; allowed: 1 or more")
+
+    def of_layer(self, index: int, count: int) -> LayerRecipe:
+        """Recipe of layer ``index`` of ``count``; of a single layer the last one's."""
+        if index == count - 1 and self.last is not None:
+            return self.last
+        if index == 0 and self.first is not None:
+            return self.first
+        return self.layers
