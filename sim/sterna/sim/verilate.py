@@ -117,7 +117,7 @@ def verilate(
     key = f"{name}-{hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:24]}"
     for path in (cache_directory(), verilator.root):
         if re.search(r"\s", str(path)):
-            raise ToolError(f"make cannot build in {str(path)!r}: it holds a space; mend: set STERNA_CACHE or move .venv")
+            raise ToolError(f"make cannot build in {str(path)!r}: it holds a space; mend: set STERNA_CACHE")
 
     def build(folder: Path) -> None:
         compiler = find_compiler()

@@ -65,3 +65,19 @@ class Remember(wiring.Component):
         with m.If(self.rx.ready):
             m.d.sync += full.eq(self.rx.valid)
         return m
+
+
+class Impatient(wiring.Component):
+    """Breaks the rules of streams: drops ``tx.valid``, or changes the payload, in a cycle in which nobody was ready."""
+
+    def __init__(self, *, drops: bool) -> None:
+        self._drops = drops
+        super().__init__(BYTES)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        tick = Signal(8)
+        m.d.sync += tick.eq(tick + 1)
+        m.d.comb += [self.rx.ready.eq(1), self.tx.valid.eq(tick[1] if self._drops else 1)]
+        m.d.comb += self.tx.payload.eq(0 if self._drops else tick)
+        return m
