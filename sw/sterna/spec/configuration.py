@@ -88,7 +88,7 @@ STANDARD = {
         Configuration(
             name="icebreaker", simd=4, pe=8, requantisers=1, act_bits=8, acc_bits=18,
             weight_depth=16384, mask_depth=1024, activation_depth=512, parameter_depth=512, program_depth=256,
-        ),  # fmt: skip
+        ),
     )
 }
 

@@ -13,6 +13,10 @@ class EncodingError(SternaError, ValueError):
     """A trit code, mask, frame or field cannot be encoded or decoded."""
 
 
+class IllegalTritError(EncodingError):
+    """A value is no trit, or a byte is no code of trits."""
+
+
 class ModelError(SternaError, ValueError):
     """A network or a model file breaks its schema."""
 

@@ -37,7 +37,12 @@ class Region(IntEnum):
 
 def word_bytes(region: Region, configuration: Configuration) -> int:
     """Bytes of one word of a region on the link."""
-    sizes = {Region.WEIGHTS: configuration.pe // 4, Region.MASKS: 1, Region.PARAMETERS: PARAMETER_BYTES, Region.PROGRAM: 2}
+    sizes = {
+        Region.WEIGHTS: configuration.pe // 4,
+        Region.MASKS: 1,
+        Region.PARAMETERS: PARAMETER_BYTES,
+        Region.PROGRAM: 2,
+    }
     return sizes[region]
 
 

@@ -6,6 +6,7 @@ product is a 1×1 convolution over a 1×1 image. Shapes are channel-last: (heigh
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ Shape = tuple[int, int, int]
 
 MAX_EXTENT = 1 << 16
 """Largest height, width or channel count."""
+MAX_ACTIVATIONS = 1 << 24
+"""Most activations of one tensor, its padding counted."""
+MAX_NAME = 255
 MAX_LAYERS = 1024
 MAX_PLANES = 16
 
@@ -25,6 +29,13 @@ MAX_PLANES = 16
 def _require(ok: bool, message: str) -> None:
     if not ok:
         raise ModelError(message)
+
+
+def _require_name(what: str, name: str) -> None:
+    _require(
+        0 < len(name) <= MAX_NAME and name.isprintable(),
+        f"{what} name {name[:MAX_NAME]!r}: allowed are 1…{MAX_NAME} printable characters",
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,20 +85,26 @@ class InputSpec:
         Returns int8 (n, height, width, channels). Raises :class:`InputError` for another shape or dtype, NaN, or a
         value out of range.
         """
-        array = np.asarray(images)
-        size = int(np.prod(self.shape))
+        try:
+            array = np.asarray(images)
+        except ValueError as error:
+            raise InputError(f"images are not an array: {error}") from None
+        size = prod(self.shape)
         if array.dtype.kind not in "iuf":
             raise InputError(f"images have dtype {array.dtype}; allowed: integers and floats")
-        if array.ndim < 2 or array.shape[1:] not in {self.shape, self.shape[:2], (size,)} or (
-            array.shape[1:] == self.shape[:2] and self.shape[2] != 1
-        ):
-            raise InputError(f"images have shape {array.shape}; expected (n, {', '.join(map(str, self.shape))}) or (n, {size})")
-        values = array.reshape(-1, *self.shape).astype(np.float64)
-        if np.isnan(values).any():
+        allowed = {self.shape, (size,)} | ({self.shape[:2]} if self.shape[2] == 1 else set())
+        if array.ndim < 2 or array.shape[1:] not in allowed:
+            expected = ", ".join(map(str, self.shape))
+            raise InputError(f"images have shape {array.shape}; expected (n, {expected}) or (n, {size})")
+        values = array.reshape(len(array), *self.shape).astype(np.float64)
+        low, high = (values.min(), values.max()) if values.size else (self.low, self.low)
+        if np.isnan(low):
             raise InputError("images hold NaN")
-        if values.size and not (self.low <= values.min() and values.max() <= self.high):
-            raise InputError(f"images reach from {values.min():g} to {values.max():g}; allowed: {self.low:g}…{self.high:g}")
-        return np.floor(values / self.scale + 0.5).astype(np.int8)
+        if low < self.low or high > self.high:
+            raise InputError(f"images reach from {low:g} to {high:g}; allowed: {self.low:g}…{self.high:g}")
+        values /= self.scale
+        values += 0.5
+        return np.floor(values, out=values).astype(np.int8)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,49 +127,101 @@ class IntegerNetwork:
         _require(2 <= self.act_bits <= 8, f"act_bits is {self.act_bits}; allowed: 2…8")
         limit = max_activation(self.act_bits)
         spec = self.input
-        _require(len(spec.shape) == 3 and all(1 <= n <= MAX_EXTENT for n in spec.shape), f"input shape {spec.shape} is out of range")
-        _require(bool(np.isfinite([spec.low, spec.high, spec.scale]).all()) and spec.scale > 0 and spec.low <= spec.high, "input range or scale is not sensible")
-        extreme = np.floor(np.array([spec.low, spec.high]) / spec.scale + 0.5)
-        _require(bool((np.abs(extreme) <= limit).all()), f"input {spec.low:g}…{spec.high:g} at scale {spec.scale:g} exceeds {self.act_bits} bits")
+        _require_name("network", self.name)
+        _require_name("input", spec.name)
+        _require(
+            len(spec.shape) == 3
+            and all(1 <= n <= MAX_EXTENT for n in spec.shape)
+            and prod(spec.shape) <= MAX_ACTIVATIONS,
+            f"input shape {spec.shape} is out of range",
+        )
+        _require(
+            bool(np.isfinite([spec.low, spec.high, spec.scale]).all()) and spec.scale > 0 and spec.low <= spec.high,
+            f"input range {spec.low:g}…{spec.high:g} or scale {spec.scale:g} is not sensible",
+        )
+        with np.errstate(over="ignore"):
+            extreme = np.floor(np.array([spec.low, spec.high]) / spec.scale + 0.5)
+        _require(
+            bool((np.abs(extreme) <= limit).all()),
+            f"input {spec.low:g}…{spec.high:g} at scale {spec.scale:g} exceeds {self.act_bits} bits",
+        )
         _require(1 <= len(self.layers) <= MAX_LAYERS, f"{len(self.layers)} layers; allowed: 1…{MAX_LAYERS}")
         shapes: dict[str, Shape] = {spec.name: spec.shape}
         for layer in self.layers:
+            _require_name("layer", layer.name)
             _require(layer.name not in shapes, f"tensor {layer.name!r} is defined twice")
             shapes[layer.name] = self._check_layer(layer, shapes, limit)
-        _require(bool(self.outputs) and len(self.output_scale) == len(self.outputs), "every output needs a name and a scale")
-        for name in self.outputs:
+        _require(
+            bool(self.outputs) and len(self.output_scale) == len(self.outputs), "every output needs a name and a scale"
+        )
+        for name, scale in zip(self.outputs, self.output_scale, strict=True):
             _require(name in shapes and name != spec.name, f"output {name!r} is not a layer")
+            _require(bool(np.isfinite(scale)), f"output {name!r} has the scale {scale}; allowed: finite")
+        _require(len(set(self.outputs)) == len(self.outputs), "an output is named twice")
         object.__setattr__(self, "_shapes", shapes)
 
     @staticmethod
     def _check_layer(layer: Layer, shapes: dict[str, Shape], limit: int) -> Shape:
         where = f"layer {layer.name!r}"
-        _require(1 <= len(layer.planes) <= MAX_PLANES, f"{where} has {len(layer.planes)} planes; allowed: 1…{MAX_PLANES}")
-        _require(-limit <= layer.minimum <= layer.maximum <= limit, f"{where} clamps to {layer.minimum}…{layer.maximum}; allowed: -{limit}…{limit}")
-        channels = layer.planes[0].trits.shape[0]
-        found: set[Shape] = set()
-        for index, plane in enumerate(layer.planes):
-            at = f"{where} plane {index}"
-            _require(plane.source in shapes, f"{at} reads {plane.source!r}, which is not defined before it")
-            height, width, depth = shapes[plane.source]
-            _require(plane.trits.ndim == 4 and plane.trits.dtype == np.int8, f"{at}: trits need 4 axes of int8")
-            _require(plane.trits.shape[0] == channels and plane.trits.shape[3] == depth and min(plane.trits.shape) >= 1,
-                     f"{at}: trits have shape {plane.trits.shape}; expected ({channels}, …, {depth})")  # fmt: skip
-            _require(bool((np.abs(plane.trits) <= 1).all()), f"{at}: trits reach beyond -1…1")
-            _require(plane.multiplier.shape == (channels,) and plane.multiplier.dtype == np.int64, f"{at}: multiplier needs int64 ({channels},)")
-            _require(bool((plane.multiplier >= 0).all() and (plane.multiplier < 1 << MULTIPLIER_BITS).all()), f"{at}: multiplier out of range")
-            _require(len(plane.stride) == 2 and min(plane.stride) >= 1 and len(plane.padding) == 4 and min(plane.padding) >= 0, f"{at}: stride or padding out of range")
-            top, bottom, left, right = plane.padding
-            out_height = (height + top + bottom - plane.trits.shape[1]) // plane.stride[0] + 1
-            out_width = (width + left + right - plane.trits.shape[2]) // plane.stride[1] + 1
-            _require(out_height >= 1 and out_width >= 1, f"{at}: the window is larger than its padded source")
-            found.add((out_height, out_width, channels))
+        _require(
+            1 <= len(layer.planes) <= MAX_PLANES, f"{where} has {len(layer.planes)} planes; allowed: 1…{MAX_PLANES}"
+        )
+        _require(
+            -limit <= layer.minimum <= layer.maximum <= limit,
+            f"{where} clamps to {layer.minimum}…{layer.maximum}; allowed: -{limit}…{limit}",
+        )
+        found = {IntegerNetwork._check_plane(layer, index, shapes) for index in range(len(layer.planes))}
         _require(len(found) == 1, f"{where}: its planes give different shapes {sorted(found)}")
+        channels = layer.planes[0].trits.shape[0]
         for kind, values in (("bias", layer.bias), ("shift", layer.shift)):
-            _require(values.shape == (channels,) and values.dtype == np.int64, f"{where}: {kind} needs int64 ({channels},)")
+            _require(
+                values.shape == (channels,) and values.dtype == np.int64, f"{where}: {kind} needs int64 ({channels},)"
+            )
         _require(fits_signed(layer.bias, SUM_BITS), f"{where}: bias exceeds {SUM_BITS} bits")
-        _require(bool((layer.shift >= 0).all() and (layer.shift <= MAX_SHIFT).all()), f"{where}: shift out of range 0…{MAX_SHIFT}")
+        _require(
+            bool((layer.shift >= 0).all() and (layer.shift <= MAX_SHIFT).all()),
+            f"{where}: shift out of range 0…{MAX_SHIFT}",
+        )
         return found.pop()
+
+    @staticmethod
+    def _check_plane(layer: Layer, index: int, shapes: dict[str, Shape]) -> Shape:
+        """The shape of the layer's tensor as this plane gives it."""
+        at = f"layer {layer.name!r} plane {index}"
+        plane = layer.planes[index]
+        trits, multiplier = plane.trits, plane.multiplier
+        _require(plane.source in shapes, f"{at} reads {plane.source!r}, which is not defined before it")
+        height, width, depth = shapes[plane.source]
+        _require(trits.ndim == 4 and trits.dtype == np.int8, f"{at}: trits need 4 axes of int8")
+        channels = len(layer.planes[0].trits)
+        _require(
+            trits.shape[0] == channels and trits.shape[3] == depth and min(trits.shape) >= 1,
+            f"{at}: trits have shape {trits.shape}; expected ({channels}, …, {depth})",
+        )
+        _require(bool((trits.view(np.uint8) + np.uint8(1) <= 2).all()), f"{at}: trits reach beyond -1…1")
+        _require(
+            multiplier.shape == (channels,) and multiplier.dtype == np.int64,
+            f"{at}: multiplier needs int64 ({channels},)",
+        )
+        _require(
+            bool((multiplier >= 0).all() and (multiplier < 1 << MULTIPLIER_BITS).all()),
+            f"{at}: multiplier out of range 0…{(1 << MULTIPLIER_BITS) - 1}",
+        )
+        _require(
+            len(plane.stride) == 2 and min(plane.stride) >= 1 and len(plane.padding) == 4 and min(plane.padding) >= 0,
+            f"{at}: stride {plane.stride} or padding {plane.padding} out of range",
+        )
+        top, bottom, left, right = plane.padding
+        out_height = (height + top + bottom - trits.shape[1]) // plane.stride[0] + 1
+        out_width = (width + left + right - trits.shape[2]) // plane.stride[1] + 1
+        _require(out_height >= 1 and out_width >= 1, f"{at}: the window is larger than its padded source")
+        shape = (out_height, out_width, channels)
+        padded = (height + top + bottom) * (width + left + right) * depth
+        _require(
+            max(shape) <= MAX_EXTENT and max(prod(shape), padded) <= MAX_ACTIVATIONS,
+            f"{at}: its output {shape} or padded source is too large",
+        )
+        return shape
 
     def shape(self, tensor: str) -> Shape:
         """Shape (height, width, channels) of a tensor. Raises :class:`ModelError` for an unknown one."""
@@ -166,7 +235,7 @@ class IntegerNetwork:
         return sum(plane.trits.size for layer in self.layers for plane in layer.planes)
 
     def predict(self, images: npt.ArrayLike) -> npt.NDArray[np.int32] | tuple[npt.NDArray[np.int32], ...]:
-        """Outputs of the golden model: int32 (n, outputs), or a tuple of them for several outputs; see ``sterna.golden``."""
+        """Outputs of the golden model; see :func:`sterna.golden.predict`."""
         from sterna.golden import predict  # golden depends on this module
 
         return predict(self, images)

@@ -1,0 +1,190 @@
+"""Vectorised, exact inference: convolutions as float matrix products, requantisation in float64.
+
+**Why floats are exact here.** A sum of integers is exact in floating point, in whatever order a BLAS adds, with or
+without fused operations, as long as no partial sum can reach 2^24 (float32) or 2^53 (float64). Every partial sum is
+at most the sum of the absolute products. So for each output channel the largest activation times the sum of absolute
+weights is computed from the actual weights; float32 serves where that is below 2^24 for all channels, else float64;
+a network for which float64 would not do is refused. In the same way ``floor(total * 2**-shift)`` is the arithmetic
+shift, because the total is below 2^53 and the product with a power of two only changes the exponent.
+
+**Planes are joined.** Planes with the same source and geometry are one convolution with the integer weights
+``Σ (m_i / g)·T_i``, where ``g`` is the greatest common divisor of the channel's multipliers: for balanced-ternary
+digits that is a small integer weight, and as fast as one plane.
+
+Images are worked on in chunks so that what lies between two steps stays within ``CHUNK_BYTES``, as far as one output
+row of one image allows.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sterna.spec.arithmetic import max_activation
+from sterna.spec.errors import ModelError
+from sterna.spec.network import IntegerNetwork, Layer, Plane, Shape
+
+CHUNK_BYTES = 4 << 20
+"""Bytes of temporaries that one step may take."""
+FLOAT32_EXACT = 1 << 24
+FLOAT64_EXACT = 1 << 53
+
+Activations = npt.NDArray[np.int8]
+Outputs = npt.NDArray[np.int32]
+Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
+
+def predict(network: IntegerNetwork, images: npt.ArrayLike) -> Outputs | tuple[Outputs, ...]:
+    """The network's outputs for a batch of images, as integers; times ``network.output_scale`` they are real values.
+
+    ``images``: (n, height, width, channels) or (n, height·width·channels), see ``InputSpec.quantise``; n may be 0.
+    Returns int32 (n, channels) for an output of one pixel, else int32 (n, height, width, channels); a tuple of them
+    if the network has several outputs. Raises :class:`InputError`.
+    """
+    found = _run(network, images, network.outputs)
+    results = tuple(_flat(found[name].astype(np.int32)) for name in network.outputs)
+    return results if len(results) > 1 else results[0]
+
+
+def trace(network: IntegerNetwork, images: npt.ArrayLike) -> dict[str, Activations]:
+    """Every tensor, the quantised input first: int8 (n, height, width, channels) by name. As :func:`predict` else."""
+    return _run(network, images, (network.input.name, *(layer.name for layer in network.layers)))
+
+
+def _flat(output: Outputs) -> Outputs:
+    return output.reshape(len(output), -1) if output.shape[1:3] == (1, 1) else output
+
+
+@dataclass(frozen=True)
+class _Convolution:
+    """Planes of one source and geometry, as one convolution with integer weights."""
+
+    geometry: Plane
+    """The first of the planes: source, kernel size, stride, padding."""
+    weights: Floats
+    """(kernel height · kernel width · in, out), float32 if all sums are exact in it, else float64."""
+    factor: npt.NDArray[np.float64]
+    """(out,): what the planes' multipliers have in common."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A layer made ready."""
+
+    layer: Layer
+    shape: Shape
+    convolutions: list[_Convolution]
+    bias: npt.NDArray[np.float64]
+    scale: npt.NDArray[np.float64]
+    """2^-shift."""
+    bytes_per_row: int
+    """Temporaries of one output row of one image."""
+
+
+def _run(network: IntegerNetwork, images: npt.ArrayLike, wanted: tuple[str, ...]) -> dict[str, Activations]:
+    steps = _prepare(network)
+    batch = np.asarray(images) if not isinstance(images, np.ndarray) else images
+    bytes_per_image = max(step.bytes_per_row * step.shape[0] for step in steps)
+    size = max(1, CHUNK_BYTES // bytes_per_image)
+    count = len(batch) if batch.ndim else 0
+    found = {name: np.empty((count, *network.shape(name)), np.int8) for name in wanted}
+    for at in range(0, max(count, 1), size):  # an empty batch is checked, too
+        tensors = {network.input.name: network.input.quantise(batch[at : at + size] if batch.ndim else batch)}
+        for step in steps:
+            tensors[step.layer.name] = _compute(step, tensors)
+        for name in wanted:
+            found[name][at : at + size] = tensors[name]
+    return found
+
+
+def _prepare(network: IntegerNetwork) -> list[_Step]:
+    """Joins planes and proves that the sums are exact. Raises :class:`ModelError` if float64 would not do."""
+    reach = {network.input.name: max_activation(network.act_bits)}  # largest magnitude of each tensor
+    steps = []
+    for layer in network.layers:
+        convolutions = []
+        bound = np.abs(layer.bias).astype(object)
+        for planes in _joined(layer):
+            convolution, products = _join(planes, reach[planes[0].source])
+            convolutions.append(convolution)
+            bound += products
+        if max(bound) >= FLOAT64_EXACT:
+            raise ModelError(f"layer {layer.name!r} has sums up to {max(bound)}, beyond 2^53")
+        shape = network.shape(layer.name)
+        # Columns, product and total of an output row; the padded source counts with the columns.
+        row = sum(3 * c.weights.itemsize * len(c.weights) + 24 * shape[2] for c in convolutions) * shape[1]
+        reach[layer.name] = max(abs(layer.minimum), abs(layer.maximum))
+        steps.append(
+            _Step(layer, shape, convolutions, layer.bias.astype(np.float64), np.ldexp(1.0, -layer.shift), row)
+        )
+    return steps
+
+
+def _joined(layer: Layer) -> Iterator[list[Plane]]:
+    """The layer's planes, those of the same source and geometry together."""
+    groups: dict[object, list[Plane]] = {}
+    for plane in layer.planes:
+        key = (plane.source, plane.trits.shape, tuple(plane.stride), tuple(plane.padding))
+        groups.setdefault(key, []).append(plane)
+    yield from groups.values()
+
+
+def _join(planes: list[Plane], largest: int) -> tuple[_Convolution, npt.NDArray[np.object_]]:
+    """One convolution of several planes, and for each channel the largest sum of absolute products, multiplied out."""
+    multipliers = np.array([plane.multiplier for plane in planes])
+    common = np.maximum(np.gcd.reduce(multipliers, axis=0), 1)
+    channels = multipliers.shape[1]
+    weights = np.zeros((channels, planes[0].trits[0].size), np.int64)
+    for plane, multiplier in zip(planes, multipliers, strict=True):
+        weights += (multiplier // common)[:, np.newaxis] * plane.trits.reshape(channels, -1)
+    sums = np.abs(weights).sum(axis=1) * largest
+    dtype = np.float32 if sums.max() < FLOAT32_EXACT else np.float64
+    convolution = _Convolution(planes[0], np.ascontiguousarray(weights.T, dtype), common.astype(np.float64))
+    return convolution, sums.astype(object) * common
+
+
+def _compute(step: _Step, tensors: dict[str, Activations]) -> Activations:
+    """One layer for a chunk of images: int8 (n, height, width, channels)."""
+    height, width, channels = step.shape
+    sources = [_padded(convolution, tensors) for convolution in step.convolutions]
+    count = len(sources[0])
+    result = np.empty((count, *step.shape), np.int8)
+    rows = min(height, max(1, CHUNK_BYTES // (step.bytes_per_row * max(count, 1))))
+    for top in range(0, height, rows):
+        part = result[:, top : top + rows]
+        total: npt.NDArray[np.float64] | None = None
+        for convolution, source in zip(step.convolutions, sources, strict=True):
+            product = _columns(convolution.geometry, source, top, part.shape[1], width) @ convolution.weights
+            if total is None:
+                total = np.multiply(product, convolution.factor, dtype=np.float64)
+            else:
+                total += np.multiply(product, convolution.factor, dtype=np.float64)
+        assert total is not None  # a layer has a plane
+        total += step.bias
+        total *= step.scale
+        np.floor(total, out=total)
+        np.clip(total, step.layer.minimum, step.layer.maximum, out=total)
+        part[...] = total.reshape(part.shape)
+    return result
+
+
+def _padded(convolution: _Convolution, tensors: dict[str, Activations]) -> Floats:
+    """The source with its zeros around, in the dtype of the weights: (n, height, width, channels)."""
+    plane = convolution.geometry
+    source = tensors[plane.source]
+    top, bottom, left, right = plane.padding
+    count, height, width, channels = source.shape
+    padded = np.zeros((count, height + top + bottom, width + left + right, channels), convolution.weights.dtype)
+    padded[:, top : top + height, left : left + width] = source
+    return padded
+
+
+def _columns(plane: Plane, source: Floats, top: int, rows: int, width: int) -> Floats:
+    """The windows of some output rows: (n · rows · width, kernel height · kernel width · channels)."""
+    (kernel_height, kernel_width), (step_y, step_x) = plane.trits.shape[1:3], plane.stride
+    count, channels = len(source), source.shape[3]
+    windows = np.lib.stride_tricks.sliding_window_view(source, (kernel_height, kernel_width), axis=(1, 2))
+    # (n, y, x, channel, kernel row, kernel column) → channel last, as the weights lie
+    chosen = windows[:, top * step_y : (top + rows - 1) * step_y + 1 : step_y, : (width - 1) * step_x + 1 : step_x]
+    return chosen.transpose(0, 1, 2, 4, 5, 3).reshape(count * rows * width, kernel_height * kernel_width * channels)
