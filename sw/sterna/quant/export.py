@@ -32,8 +32,8 @@ class LayerReport:
     """Those that the integer requantiser maps to another value than the model's real-valued one."""
     slope_change: float
     """Largest relative change of a slope by rounding it to what a multiplier can hold."""
-    differing_unrounded: int
-    """As ``differing``, against the slopes before that rounding."""
+    changed_by_rounding: int
+    """Accumulator values for which that rounding changed the model's output (by one step)."""
     lowest: int
     """Bounds of the accumulators over all channels, from the actual trits."""
     highest: int
@@ -81,7 +81,7 @@ def _convert(name: str, source_name: str, source: Signal, folded: FoldedLayer, p
     lowest, highest = reachable(trits, source.low, source.high)
     limits = folded.minimum, folded.maximum
     channels = []
-    constant = differing_unrounded = 0
+    constant = changed = 0
     for c, (first, last) in enumerate(zip(lowest.tolist(), highest.tolist(), strict=True)):
         where = float(slope[c]), float(folded.offset[c])
         try:
@@ -92,7 +92,7 @@ def _convert(name: str, source_name: str, source: Signal, folded: FoldedLayer, p
         wanted = requantise_real(np.arange(first, last + 1), *where, *limits)
         constant += int(wanted[0] == wanted[-1])
         exact = requantise_real(np.arange(first, last + 1), float(unrounded[c]), where[1], *limits)
-        differing_unrounded += int(np.count_nonzero(exact != wanted)) if unrounded[c] != slope[c] else channel.differing
+        changed += int(np.count_nonzero(exact != wanted))
 
     def column(values: list[int]) -> npt.NDArray[np.int64]:
         return np.array(values, np.int64)
@@ -120,7 +120,7 @@ def _convert(name: str, source_name: str, source: Signal, folded: FoldedLayer, p
         compared=sum(channel.compared for channel in channels),
         differing=sum(channel.differing for channel in channels),
         slope_change=float(change),
-        differing_unrounded=differing_unrounded,
+        changed_by_rounding=changed,
         lowest=int(lowest.min()),
         highest=int(highest.max()),
         density=float(np.count_nonzero(trits) / trits.size),

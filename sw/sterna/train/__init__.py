@@ -1,0 +1,22 @@
+"""Training: presets, and ``train``, which takes one from a seed to the integer network.
+
+    from sterna.train import train
+    result = train("digits-mlp", seed=0)
+    result.integer_accuracy         # held-out accuracy, 0…1
+    result.network                  # sterna.spec.network.IntegerNetwork
+"""
+
+from sterna.train.presets import PRESETS, Phase, Preset, preset_named
+from sterna.train.training import DivergedError, Progress, TrainResult, multilayer_perceptron, train
+
+__all__ = [
+    "PRESETS",
+    "DivergedError",
+    "Phase",
+    "Preset",
+    "Progress",
+    "TrainResult",
+    "multilayer_perceptron",
+    "preset_named",
+    "train",
+]

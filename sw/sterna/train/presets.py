@@ -1,0 +1,77 @@
+"""Presets: task, topology and recipe as plain values, not code."""
+
+from dataclasses import dataclass
+
+from sterna.quant import LayerRecipe, Recipe
+from sterna.spec.errors import ConfigurationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One training phase: Adam with a warm-up and a cosine from ``learning_rate`` to 0."""
+
+    epochs: int
+    learning_rate: float
+    weight_decay: float = 0.0
+    """Decoupled (AdamW), on matrices only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Everything that a training run depends on, but for its seed. Raises :class:`ConfigurationError` on bad values."""
+
+    name: str
+    dataset: str
+    hidden: tuple[int, ...]
+    """Widths of the hidden layers of a multilayer perceptron, each with BatchNorm and ReLU."""
+    recipe: Recipe
+    float_phase: Phase
+    quantised_phase: Phase
+    batch: int = 64
+    shift: int = 0
+    """Training images are moved at random by up to this many pixels, up, down or sideways."""
+    distillation: float = 0.0
+    """Weight of the float model's softened answers in the quantised phase's loss (Hinton 2015), 0…1."""
+    temperature: float = 4.0
+    """Softening of both answers in distillation."""
+    prune_until: float = 0.5
+    """Share of the quantised phase after which density has reached its target and blocks are fixed."""
+
+    def __post_init__(self) -> None:
+        def check(name: str, ok: bool, allowed: str) -> None:
+            if not ok:
+                raise ConfigurationError(f"{name} is {getattr(self, name)!r}; allowed: {allowed}")
+
+        check("hidden", all(width >= 1 for width in self.hidden), "widths of 1 or more")
+        check("float_phase", self.float_phase.epochs >= 1, "at least one epoch")
+        check("quantised_phase", self.quantised_phase.epochs >= 1, "at least one epoch")
+        check("batch", self.batch >= 2, "2 or more: BatchNorm needs two")
+        check("shift", self.shift >= 0, "0 or more")
+        check("distillation", 0 <= self.distillation <= 1, "0…1")
+        check("temperature", self.temperature > 0, "above 0")
+        check("prune_until", 0 < self.prune_until <= 1, "above 0, at most 1")
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="digits-mlp",
+            dataset="digits",
+            hidden=(256, 256),
+            recipe=Recipe(layers=LayerRecipe(density=0.35), last=LayerRecipe(density=0.5), pe=8, simd=4),
+            float_phase=Phase(epochs=40, learning_rate=3e-3, weight_decay=0.05),
+            quantised_phase=Phase(epochs=80, learning_rate=3e-3),
+            batch=64,
+            shift=1,
+            distillation=0.5,
+        ),
+    )
+}
+
+
+def preset_named(name: str) -> Preset:
+    """The preset of that name. Raises :class:`ConfigurationError` with the known names."""
+    if name not in PRESETS:
+        raise ConfigurationError(f"no preset {name!r}; known: {', '.join(sorted(PRESETS))}")
+    return PRESETS[name]

@@ -1,0 +1,258 @@
+"""Training from a seed to the integer network: float first, then quantisation-aware from the float model."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sterna.data import Dataset, load
+from sterna.quant import ExportReport, QuantisedModel, export_network, prepare
+from sterna.spec.errors import SternaError
+from sterna.spec.network import IntegerNetwork
+from sterna.train.augment import shifted
+from sterna.train.presets import Phase, Preset, preset_named
+
+PhaseName = Literal["float", "quantised"]
+
+WARM_UP = 0.1
+"""Share of a phase in which the learning rate rises to its value."""
+
+
+class DivergedError(SternaError, ArithmeticError):
+    """The loss is not a number; the text names the phase and the step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One finished epoch."""
+
+    phase: PhaseName
+    epoch: int
+    """1 … epochs."""
+    epochs: int
+    loss: float
+    """Mean over the epoch."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainResult:
+    """What a training run gives."""
+
+    preset: Preset
+    seed: int
+    float_accuracy: float
+    """Held-out accuracies, 0…1: of the float model, of the quantised model in torch, of the integer network."""
+    quantised_accuracy: float
+    integer_accuracy: float
+    network: IntegerNetwork
+    report: ExportReport
+    model: QuantisedModel
+    """In evaluation mode; ``model.integers(images)`` equals ``network.predict(images)``."""
+    zero_activations: dict[str, float]
+    """Share of zeros over the held-out images, of the input and of each layer's outputs by name."""
+    history: tuple[Progress, ...]
+
+
+@contextmanager
+def _reproducible(seed: int) -> Iterator[torch.Generator]:
+    """One thread (sums in a fixed order), deterministic kernels, own random numbers; restores what was."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield torch.Generator().manual_seed(seed)
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_num_threads(threads)
+
+
+def multilayer_perceptron(features: int, hidden: tuple[int, ...], classes: int) -> nn.Sequential:
+    """Flatten, then Linear, BatchNorm1d and ReLU for each hidden width, then Linear."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for width in hidden:
+        layers += [nn.Linear(features, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()]
+        features = width
+    return nn.Sequential(*layers, nn.Linear(features, classes))
+
+
+def _batches(images: Tensor, labels: Tensor, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """One epoch over all images, each at one of its shifts. ``images``: (shifts, n, …). The last, smaller batch is dropped."""
+    order = torch.randperm(len(labels), generator=generator)
+    moves = torch.randint(len(images), (len(labels),), generator=generator)
+    for start in range(0, len(order) - size + 1, size):
+        chosen = order[start : start + size]
+        yield images[moves[chosen], chosen], labels[chosen]
+
+
+def _optimiser(model: nn.Module, phase: Phase) -> torch.optim.Optimizer:
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": phase.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=phase.learning_rate)
+
+
+def _rate(progress: float) -> float:
+    """Learning rate over the phase, as a share of its peak."""
+    if progress < WARM_UP:
+        return progress / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+
+def _run_phase(
+    name: PhaseName,
+    model: nn.Module,
+    phase: Phase,
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    epoch_batches: Callable[[], Iterator[tuple[Tensor, Tensor]]],
+    before_epoch: Callable[[int], None],
+) -> Iterator[Progress]:
+    """Trains; yields after each epoch. Raises :class:`DivergedError`."""
+    optimiser = _optimiser(model, phase)
+    model.train()
+    step = 0
+    for epoch in range(phase.epochs):
+        before_epoch(epoch)
+        batches = list(epoch_batches())
+        losses = []
+        for index, (images, labels) in enumerate(batches):
+            rate = phase.learning_rate * _rate((epoch + (index + 1) / len(batches)) / phase.epochs)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            loss = loss_of(images, labels)
+            step += 1
+            losses.append(float(loss.detach()))
+            if not math.isfinite(losses[-1]):
+                raise DivergedError(
+                    f"loss is {losses[-1]} at step {step} of the {name} phase (epoch {epoch + 1}); lower its learning rate"
+                )
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+        yield Progress(phase=name, epoch=epoch + 1, epochs=phase.epochs, loss=sum(losses) / len(losses))
+    model.eval()
+
+
+def _pruner(model: QuantisedModel, preset: Preset) -> Callable[[int], None]:
+    """Prunes before each epoch until the target density is reached; blocks are fixed from then on."""
+    pruning = max(1, round(preset.prune_until * preset.quantised_phase.epochs))
+
+    def prune(epoch: int) -> None:
+        if epoch < pruning:
+            model.prune((epoch + 1) / pruning)
+
+    return prune
+
+
+def _distilled(logits: Tensor, labels: Tensor, teacher_logits: Tensor, preset: Preset) -> Tensor:
+    """Cross-entropy mixed with the teacher's softened answers, whose gradients shrink with the temperature squared."""
+    plain = functional.cross_entropy(logits, labels)
+    temperature = preset.temperature
+    soft = functional.kl_div(
+        functional.log_softmax(logits / temperature, 1),
+        functional.log_softmax(teacher_logits / temperature, 1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    return (1 - preset.distillation) * plain + preset.distillation * temperature**2 * soft
+
+
+def _accuracy(logits: npt.NDArray[np.generic], labels: npt.NDArray[np.int64]) -> float:
+    return float((logits.argmax(1) == labels).mean())
+
+
+def train(
+    preset: Preset | str,
+    seed: int = 0,
+    *,
+    data_dir: str | Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> TrainResult:
+    """Trains a preset and exports its integer network.
+
+    ``preset``: a :class:`Preset` or the name of one. ``seed``: the same seed gives the same network, byte for byte, on
+    the same machine and torch release. ``data_dir``: see :func:`sterna.data.load`. ``progress`` is called after each
+    epoch. Held-out images are used for the accuracies alone.
+    Raises :class:`DivergedError` naming the step, ``DataError`` and ``ConfigurationError``.
+    """
+    chosen = preset_named(preset) if isinstance(preset, str) else preset
+    dataset = load(chosen.dataset, data_dir)
+    history: list[Progress] = []
+
+    def run(phase: Iterator[Progress]) -> None:
+        for entry in phase:
+            history.append(entry)
+            if progress is not None:
+                progress(entry)
+
+    with _reproducible(seed) as generator:
+        images = shifted(torch.from_numpy(dataset.train_images).float(), chosen.shift)
+        labels = torch.from_numpy(dataset.train_labels)
+
+        def batches() -> Iterator[tuple[Tensor, Tensor]]:
+            return _batches(images, labels, chosen.batch, generator)
+
+        features = math.prod(dataset.input.shape)
+        twin = multilayer_perceptron(features, chosen.hidden, len(dataset.classes))
+
+        def float_loss(x: Tensor, y: Tensor) -> Tensor:
+            return functional.cross_entropy(twin(x), y)
+
+        run(_run_phase("float", twin, chosen.float_phase, float_loss, batches, lambda _: None))
+
+        model = prepare(twin, chosen.recipe, dataset.input)
+
+        def quantised_loss(x: Tensor, y: Tensor) -> Tensor:
+            with torch.no_grad():
+                teacher_logits = twin(x)
+            return _distilled(model(x), y, teacher_logits, chosen)
+
+        run(_run_phase("quantised", model, chosen.quantised_phase, quantised_loss, batches, _pruner(model, chosen)))
+        return _result(chosen, seed, dataset, twin, model, tuple(history))
+
+
+@torch.no_grad()
+def _result(
+    preset: Preset, seed: int, dataset: Dataset, twin: nn.Module, model: QuantisedModel, history: tuple[Progress, ...]
+) -> TrainResult:
+    """Exports and measures on the held-out images."""
+    images = torch.from_numpy(dataset.test_images).float()
+    labels = dataset.test_labels
+    float_accuracy = _accuracy(twin(images).numpy(), labels)
+    traced = {name: tensor.numpy() for name, tensor in model.trace(images).items()}
+    *_, quantised_logits = traced.values()
+    quantised_accuracy = _accuracy(quantised_logits, labels)
+    zeros = {name: float((tensor == 0).mean()) for name, tensor in traced.items()}
+    metadata = {
+        "preset": preset.name,
+        "dataset": dataset.name,
+        "seed": seed,
+        "classes": list(dataset.classes),
+        "float_accuracy": float_accuracy,
+        "accuracy": quantised_accuracy,
+    }
+    network, report = export_network(model, name=preset.name, metadata=metadata)
+    logits = network.predict(dataset.test_images.reshape(len(labels), -1))
+    assert isinstance(logits, np.ndarray)
+    return TrainResult(
+        preset=preset,
+        seed=seed,
+        float_accuracy=float_accuracy,
+        quantised_accuracy=quantised_accuracy,
+        integer_accuracy=_accuracy(logits, labels),
+        network=network,
+        report=report,
+        model=model,
+        zero_activations=zeros,
+        history=history,
+    )
