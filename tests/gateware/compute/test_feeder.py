@@ -1,0 +1,170 @@
+"""The feeder against a loop over positions: every set bit of mask AND mask exactly once, in order, at its address."""
+
+import random
+from typing import Any
+
+import pytest
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+
+from gateware.streams import memory, random_bits, simulate, source
+from sterna.gateware.compute.feeder import Feeder
+from sterna.spec.configuration import CHUNK, Configuration
+from sterna.spec.descriptors import Pointer
+
+CONFIGURATION = Configuration(
+    name="test", simd=1, pe=4, weight_depth=2048, mask_depth=256, activation_depth=512, parameter_depth=16
+)
+
+
+class GatedFeeder(wiring.Component):
+    """A feeder alone on its core: it advances when it is complete, stepped and allowed to."""
+
+    def __init__(self) -> None:
+        self.feeder = Feeder(configuration=CONFIGURATION)
+        self.step = Signal()
+        self.allow = Signal()
+        self.advanced = Signal()
+        super().__init__({})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.feeder = self.feeder
+        m.d.comb += [
+            self.feeder.step.eq(self.step),
+            self.advanced.eq(self.step & self.allow & self.feeder.complete),
+            self.feeder.advance.eq(self.advanced),
+        ]
+        return m
+
+
+def expected_issues(
+    walk: dict[str, int], outputs: list[dict[str, int]], activation_masks: list[int], block_masks: list[int],
+    no_activation_skip: bool, no_block_skip: bool,
+) -> tuple[list[list[tuple[int, int, int]]], int, int]:  # fmt: skip
+    """(block, word, present) of each issue, by output; positions and stored blocks walked."""
+    mask_pointer = mask_base = block_pointer = block_base = positions = stored_blocks = 0
+    issues = []
+    for output in outputs:
+        if output["pointer"] == Pointer.RESET:
+            mask_pointer = mask_base = block_pointer = block_base = 0
+        elif output["pointer"] == Pointer.REBASE:
+            mask_base, block_base = mask_pointer, block_pointer
+        elif output["pointer"] == Pointer.REWIND:
+            mask_pointer, block_pointer = mask_base, block_base
+        issued = []
+        for row in range(walk["rows"] + 1):
+            for chunk in range(walk["chunks"] + 1):
+                valid = walk["tail"] + 1 if chunk == walk["chunks"] else CHUNK
+                for k in range(valid):
+                    word = output["word"] + row * walk["pitch"] + chunk * CHUNK + k
+                    active = activation_masks[word // CHUNK] >> word % CHUNK & 1
+                    stored = block_masks[mask_pointer] >> k & 1
+                    if (active or no_activation_skip) and (stored or no_block_skip):
+                        issued.append((block_pointer, word, stored))
+                    block_pointer += stored
+                    stored_blocks += stored
+                    positions += 1
+                mask_pointer += 1
+        issues.append(issued)
+    return issues, positions, stored_blocks
+
+
+def random_case(rng: random.Random) -> tuple[dict[str, int], list[dict[str, int]], list[int], list[int]]:
+    rows, chunks = rng.randint(1, 3), rng.randint(1, 3)
+    walk = {"rows": rows - 1, "chunks": chunks - 1, "tail": rng.randrange(CHUNK), "pitch": rng.randint(0, 60)}
+    reach = (rows - 1) * walk["pitch"] + chunks * CHUNK + CHUNK
+    outputs, tiles = [], rng.randint(1, 3)
+    for op in range(2):
+        for pixel in range(rng.randint(1, 2)):
+            word = rng.randrange(CONFIGURATION.activation_depth - reach)
+            word -= word % CHUNK if rng.random() < 0.3 else 0
+            for tile in range(tiles):
+                begin = Pointer.REBASE if op else Pointer.RESET
+                pointer = Pointer.CONTINUE if tile else Pointer.REWIND if pixel else begin
+                outputs.append({"word": word, "pointer": pointer.value})
+    density, active = rng.choice([0, 0.2, 0.5, 1]), rng.choice([0, 0.2, 0.5, 1])
+
+    def bits(probability: float) -> int:
+        return sum((rng.random() < probability) << k for k in range(CHUNK))
+
+    block_masks = []
+    for _ in range(2 * tiles * rows):
+        for chunk in range(chunks):
+            mask = bits(density)
+            block_masks.append(mask & ((2 << walk["tail"]) - 1) if chunk == chunks - 1 else mask)
+    activation_masks = [bits(active) for _ in range(CONFIGURATION.activation_depth // CHUNK)]
+    return walk, outputs, activation_masks, block_masks
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_every_position_that_counts_is_issued_once_in_order_under_any_stall(seed: int) -> None:
+    rng = random.Random(seed)
+    walk, outputs, activation_masks, block_masks = random_case(rng)
+    no_activation_skip, no_block_skip = rng.random() < 0.25, rng.random() < 0.25
+    expected, positions, stored = expected_issues(
+        walk, outputs, activation_masks, block_masks, no_activation_skip, no_block_skip
+    )
+    dut = GatedFeeder()
+    feeder = dut.feeder
+    issues: list[list[tuple[int, int, int]]] = [[]]
+    walked = {"positions": 0, "stored": 0}
+
+    async def watch(ctx: Any) -> None:
+        ctx.set(feeder.walk, walk)
+        ctx.set(feeder.no_activation_skip, no_activation_skip)
+        ctx.set(feeder.no_block_skip, no_block_skip)
+        pending = False  # what stands in the address stage has not been looked at
+        ended = 0
+        while ended < len(outputs):
+            names = (dut.step, dut.advanced, feeder.read, feeder.block, feeder.word, feeder.present, feeder.entered,
+                     feeder.positions, feeder.stored)  # fmt: skip
+            _, _, step, advanced, read, block, word, present, entered, count, blocks = await ctx.tick().sample(*names)
+            if pending and read and step:
+                issues[-1 if not just_advanced else -2].append((block, word, present))
+            if entered:
+                walked["positions"] += count
+                walked["stored"] += blocks
+            if step:
+                just_advanced = bool(advanced)
+                pending = True
+            if advanced:
+                ended += 1
+                issues.append([])
+        # the last issue of the last output stands in the address stage now
+        read, block, word, present = (ctx.get(s) for s in (feeder.read, feeder.block, feeder.word, feeder.present))
+        if read:
+            issues[-2].append((block, word, present))
+
+    simulate(
+        dut, watch, source(feeder.outputs, outputs, rng, rng.choice([0, 0.8])),
+        steps=random_bits(dut.step, rng, rng.choice([1, 0.5])), allows=random_bits(dut.allow, rng, rng.choice([1, 0.3])),
+        activations=memory(feeder.activation_masks, activation_masks), blocks=memory(feeder.block_masks, block_masks),
+    )  # fmt: skip
+    assert issues[:-1] == expected
+    assert walked == {"positions": positions, "stored": stored}
+
+
+def test_full_chunks_are_issued_without_a_gap() -> None:
+    dut = GatedFeeder()
+    feeder = dut.feeder
+    walk = {"rows": 0, "chunks": 3, "tail": CHUNK - 1, "pitch": 0}
+    outputs = [{"word": 0, "pointer": p.value} for p in (Pointer.RESET, Pointer.CONTINUE, Pointer.CONTINUE)]
+    rng = random.Random(0)
+    cycles = {"issuing": 0, "all": 0}
+
+    async def watch(ctx: Any) -> None:
+        ctx.set(feeder.walk, walk)
+        ended = 0
+        while ended < len(outputs):
+            _, _, issuing, advanced = await ctx.tick().sample(feeder.issuing, dut.advanced)
+            cycles["issuing"] += issuing
+            cycles["all"] += bool(cycles["issuing"])
+            ended += advanced
+
+    simulate(
+        dut, watch, source(feeder.outputs, outputs, rng, 0), steps=random_bits(dut.step, rng, 1),
+        allows=random_bits(dut.allow, rng, 1), activations=memory(feeder.activation_masks, [0xFF] * 64),
+        blocks=memory(feeder.block_masks, [0xFF] * 256),
+    )  # fmt: skip
+    assert cycles == {"issuing": 3 * 4 * CHUNK, "all": 3 * 4 * CHUNK}
