@@ -3,6 +3,8 @@
     from sterna.data import load
     digits = load("digits")
     digits.test_images      # uint8 (454, 8, 8, 1)
+
+Images are bytes, channel-last; ``images.reshape(len(images), -1)`` is what a network of matrix products takes.
 """
 
 from collections.abc import Callable

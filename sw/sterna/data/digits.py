@@ -16,7 +16,7 @@ HELD_OUT_EVERY = 4
 def load_digits() -> Dataset:
     """The digits, a quarter of each class held out; the split needs no random numbers, so it never changes."""
     try:
-        from sklearn import datasets
+        from sklearn import datasets  # type: ignore[import-untyped]
     except ImportError as error:
         raise DataError("digits come with scikit-learn; get it with: pip install 'sterna[train]'") from error
     bunch = datasets.load_digits()

@@ -56,7 +56,7 @@ def load_mnist(name: str, data_dir: Path | None) -> Dataset:
         images = read_idx(paths[images_file], 3)[..., np.newaxis]
         labels = read_idx(paths[labels_file], 1).astype(np.int64)
         if len(images) != len(labels) or labels.max(initial=0) >= len(classes):
-            raise DataError(f"{paths[labels_file]}: its labels do not go with {len(images)} images of {len(classes)} classes")
+            raise DataError(f"{paths[labels_file]} does not label {len(images)} images of {len(classes)} classes")
         parts.append((images, labels))
     (train_images, train_labels), (test_images, test_labels) = parts
     return Dataset(

@@ -25,7 +25,7 @@ class RemoteFile:
 
 def cache_folder() -> Path:
     """The folder that :func:`download` fills by default."""
-    import pooch
+    import pooch  # type: ignore[import-untyped]
 
     return Path(pooch.os_cache("sterna"))
 
@@ -45,7 +45,7 @@ def locate(dataset: str, name: str, remote: RemoteFile, data_dir: Path | None) -
         if path.is_file():
             found = hashlib.sha256(path.read_bytes()).hexdigest()
             if found != remote.sha256:
-                raise DataError(f"{path} is damaged: SHA-256 {found}, expected {remote.sha256}; delete it and fetch it again")
+                raise DataError(f"{path} has SHA-256 {found}, not {remote.sha256}; delete it and fetch it again")
             return path
     where = f" --data-dir {shlex.quote(str(data_dir))}" if data_dir is not None else ""
     raise DataError(f"no {dataset} in {folders(data_dir)[0]}; get it with: python -m sterna.data {dataset}{where}")

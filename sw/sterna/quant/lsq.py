@@ -7,8 +7,6 @@ is an activation too, or starts at 0, which makes it a ReLU; and the first step 
 first batch (as in LSQ+, Bhalgat et al. 2020), since the paper's wastes range at 8 bits.
 """
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
@@ -58,7 +56,7 @@ class LearnedStep(nn.Module):
         """Sets the step to the one of least squared error on ``v`` among a geometric row below the full range."""
         target = v.clamp(min=0) if self.low == 0 else v
         full = float(target.abs().max()) / self.high
-        steps = [full * cast(float, _RATIO**k) for k in range(_CANDIDATES)]
+        steps = [full * _RATIO**k for k in range(_CANDIDATES)]
         if full > 0:
             errors = [float(((self._snap(target, s) - target) ** 2).mean()) for s in steps]
             self.raw_step.fill_(steps[errors.index(min(errors))])

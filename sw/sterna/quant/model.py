@@ -1,12 +1,13 @@
 """The quantised model: a torch module that in evaluation mode gives exactly the integer network's answers."""
 
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
-from sterna.quant.layers import FoldedLayer, QuantisedLinear, Signal
 from sterna.quant.estimator import round_half_up
+from sterna.quant.layers import FoldedLayer, QuantisedLinear, Signal
 from sterna.spec.network import InputSpec
 
 
@@ -14,7 +15,8 @@ class QuantisedModel(nn.Module):
     """Layers in a row, behind an input quantiser. Made by :func:`sterna.quant.prepare`.
 
     Called with images, real (n, …) in the input's range, channel-last; returns real-valued logits (n, outputs):
-    float32 with gradients in training mode, float64 multiples of ``output_step`` in evaluation mode.
+    float32 with gradients in training mode, float64 multiples of ``output_step`` in evaluation mode, where images of
+    another size or range raise :class:`InputError`.
     """
 
     def __init__(self, input: InputSpec, layers: dict[str, QuantisedLinear]) -> None:
@@ -32,7 +34,7 @@ class QuantisedModel(nn.Module):
     def output_step(self) -> float:
         """Real value of one step of the logits."""
         *_, (_, last) = self.named_layers()
-        return float(last.activation.step.detach().double())
+        return float(last.activation.step.detach())
 
     def prune(self, progress: float) -> None:
         """Prunes every layer along the schedule of its target density; ``progress`` 0…1."""
@@ -63,17 +65,19 @@ class QuantisedModel(nn.Module):
 
     def folded(self) -> Iterator[tuple[str, Signal, FoldedLayer]]:
         """Layer by layer: name, an empty signal that tells what it reads, and the folded layer."""
-        source = self._source(torch.zeros(1, 1))
+        source = self._source(torch.empty(0, math.prod(self.input.shape)))
         for name, layer in self.named_layers():
             folded = layer.fold(source)
             yield name, source, folded
             source = Signal(source.integers, layer.activation.step.double(), folded.minimum, folded.maximum)
 
     def _source(self, images: Tensor) -> Signal:
-        scale = self.input.scale
-        low, high = (int(round_half_up(torch.tensor(x / scale, dtype=torch.float64))) for x in (self.input.low, self.input.high))
-        integers = round_half_up(images.reshape(len(images), -1).double() / scale)
-        step = torch.tensor(scale, dtype=torch.float64)
+        flat = images.reshape(len(images), -1)
         if self.training:
-            integers, step = integers.float(), step.float()
+            integers = round_half_up(flat / self.input.scale)
+            step = torch.tensor(self.input.scale)
+        else:  # the integer network's own words, with its checks
+            integers = torch.from_numpy(self.input.quantise(flat.numpy())).reshape(flat.shape).double()
+            step = torch.tensor(self.input.scale, dtype=torch.float64)
+        low, high = (math.floor(bound / self.input.scale + 0.5) for bound in (self.input.low, self.input.high))
         return Signal(integers, step, low, high)

@@ -1,4 +1,4 @@
-"""Turns a float model into a quantised one: groups its layers, copies their parameters, refuses what it does not know."""
+"""Turns a float model into a quantised one: groups its layers and copies their parameters."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,9 +41,10 @@ def _groups(model: nn.Module) -> list[_Group]:
         elif type(module) is nn.BatchNorm1d:
             if last is None or last.norm is not None or last.relu:
                 raise ModelError(f"{path} (BatchNorm1d) must follow a Linear directly")
-            if not (module.affine and module.track_running_stats) or module.num_features != last.linear.out_features:
+            features = last.linear.out_features
+            if not (module.affine and module.track_running_stats and module.num_features == features):
                 raise ModelError(
-                    f"{path} (BatchNorm1d) must be affine, track running statistics and have {last.linear.out_features} features"
+                    f"{path} (BatchNorm1d) must be affine, keep running statistics and have {features} features"
                 )
             last.norm = module
         elif type(module) is nn.ReLU:
@@ -72,7 +73,8 @@ def prepare(model: nn.Module, recipe: Recipe, input: InputSpec) -> QuantisedMode
     groups = _groups(model)
     height, width, channels = input.shape
     if height * width * channels != groups[0].linear.in_features:
-        raise ModelError(f"input has shape {input.shape}, the first layer takes {groups[0].linear.in_features} features")
+        taken = groups[0].linear.in_features
+        raise ModelError(f"input has shape {input.shape}, but the first layer takes {taken} features")
     layers = {
         group.name: QuantisedLinear(
             group.linear, group.norm, relu=group.relu, layer=recipe.of_layer(index, len(groups)), recipe=recipe

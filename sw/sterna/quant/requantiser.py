@@ -2,8 +2,8 @@
 
 The model says ``y = clip(floor(acc·A + B + 1/2), low, high)`` with A and B float64, folded from BatchNorm, scales and
 steps. The hardware says ``y = clip((m·acc + b) >> s, low, high)`` with m of 16 unsigned bits and sums of 34 bits. Both
-rise with ``acc`` (a negative slope is folded into the trits beforehand), so each is known by its thresholds: the smallest
-accumulator ``t_y`` that reaches y. They are the same on every reachable accumulator if and only if
+rise with ``acc`` (a negative slope is folded into the trits beforehand), so each is known by its thresholds: the
+smallest accumulator ``t_y`` that reaches y. They are the same on every reachable accumulator if and only if
 
     m·t_y + b ≥ y·2^s    and    m·(t_y - 1) + b < y·2^s    for every y,
 
@@ -30,7 +30,9 @@ MAX_REACHABLE = 1 << 26
 _LIMIT = 1 << (SUM_BITS - 1)
 
 
-def requantise_real(accumulators: npt.NDArray[np.int64], slope: float, offset: float, minimum: int, maximum: int) -> Int64:
+def requantise_real(
+    accumulators: npt.NDArray[np.int64], slope: float, offset: float, minimum: int, maximum: int
+) -> Int64:
     """``clip(floor(acc·slope + offset + 1/2), minimum, maximum)`` in float64; the order of operations counts."""
     with np.errstate(over="ignore"):  # infinity is clamped like any other
         real = np.floor(accumulators.astype(np.float64) * slope + offset + 0.5)
@@ -60,7 +62,8 @@ def round_slopes(slope: Float64, offset: Float64, lowest: Int64, highest: Int64)
     for_sum = np.floor(SUM_BITS - 1 - np.log2(spread))
     shift = np.clip(np.minimum(for_multiplier, for_sum), 0, MAX_SHIFT)
     multiplier = np.minimum(np.floor(np.ldexp(magnitude, shift.astype(np.int64)) + 0.5), MAX_MULTIPLIER)
-    return np.copysign(np.ldexp(multiplier, -shift.astype(np.int64)), slope)
+    rounded: Float64 = np.copysign(np.ldexp(multiplier, -shift.astype(np.int64)), slope)
+    return rounded
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,8 @@
     result = train("digits-mlp", seed=0)
     result.integer_accuracy         # held-out accuracy, 0…1
     result.network                  # sterna.spec.network.IntegerNetwork
+
+A preset is plain values; ``dataclasses.replace`` makes another one of it.
 """
 
 from sterna.train.presets import PRESETS, Phase, Preset, preset_named

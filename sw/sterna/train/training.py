@@ -1,6 +1,5 @@
 """Training from a seed to the integer network: float first, then quantisation-aware from the float model."""
 
-import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -87,7 +86,10 @@ def multilayer_perceptron(features: int, hidden: tuple[int, ...], classes: int) 
 
 
 def _batches(images: Tensor, labels: Tensor, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch over all images, each at one of its shifts. ``images``: (shifts, n, …). The last, smaller batch is dropped."""
+    """One epoch over all images, each at one of its shifts; the last, smaller batch is dropped.
+
+    ``images``: (shifts, n, …). ``labels``: (n,).
+    """
     order = torch.randperm(len(labels), generator=generator)
     moves = torch.randint(len(images), (len(labels),), generator=generator)
     for start in range(0, len(order) - size + 1, size):
@@ -133,9 +135,8 @@ def _run_phase(
             step += 1
             losses.append(float(loss.detach()))
             if not math.isfinite(losses[-1]):
-                raise DivergedError(
-                    f"loss is {losses[-1]} at step {step} of the {name} phase (epoch {epoch + 1}); lower its learning rate"
-                )
+                at = f"step {step} of the {name} phase (epoch {epoch + 1})"
+                raise DivergedError(f"loss is {losses[-1]} at {at}; lower its learning rate")
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
