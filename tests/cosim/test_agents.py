@@ -23,7 +23,7 @@ def test_a_wrong_design_fails_with_the_first_difference() -> None:
 
 
 def test_a_bench_without_tests_fails() -> None:
-    with pytest.raises(BenchFailedError, match="no test ran|without results"):
+    with pytest.raises(BenchFailedError, match=r"no test ran|without results"):
         run_bench(Echo(key=0x55), ECHO, name="echo", testcase="absent")
 
 

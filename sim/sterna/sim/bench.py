@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree  # noqa: S405 (reads only what cocotb wrote a moment before)
+from xml.etree import ElementTree
 
 import cocotb_tools.config
 from amaranth.lib import wiring

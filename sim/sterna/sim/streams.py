@@ -35,7 +35,7 @@ class Stalls:
     """
 
     def __init__(self, seed: int, most: float) -> None:
-        self._random = Random(seed)
+        self._random = Random(seed)  # noqa: S311 (stimulus)
         self._most = most
         self._fraction = 0.0
         self._left = 0

@@ -1,0 +1,171 @@
+"""Bench of the top, ``Accelerator``: frames in, frames out, random stalls at both ends, scored against golden.
+
+Parameters: ``configuration`` (its fields), ``seed``, ``stalls``, ``widths`` of the network, ``images``, ``density`` of
+weight blocks.
+"""
+
+from typing import Any
+
+import cocotb
+import numpy as np
+
+from sterna.compiler import compile_network
+from sterna.sim.bench import parameters
+from sterna.sim.link import Link
+from sterna.sim.networks import random_dense
+from sterna.sim.streams import Handle, Monitor, Scoreboard, Sink, Source, start
+from sterna.spec.configuration import FORMAT_VERSION, Configuration
+from sterna.spec.frames import (
+    MAX_CONTENT,
+    Opcode,
+    StartFlag,
+    Status,
+    commit_arguments,
+    input_header,
+    read_arguments,
+    result_arguments,
+    start_arguments,
+    write_header,
+)
+from sterna.spec.image import Image, word_bytes
+from sterna.spec.registers import MAGIC, Register, State
+
+WRITE_BYTES = MAX_CONTENT - 2 - 4
+"""Most bytes of words in one WRITE."""
+
+
+class Bench:
+    """The top with agents at both ends, and the network that it is to run."""
+
+    def __init__(self, dut: Handle) -> None:
+        given: dict[str, Any] = {"seed": 0, "stalls": 0.5, "widths": (64, 24, 10), "images": 6, "density": 0.5}
+        given |= parameters()
+        self.configuration = Configuration(**given["configuration"])
+        self.random = np.random.default_rng(given["seed"])
+        self.dut = dut
+        widths = tuple(given["widths"])
+        self.network = random_dense(given["seed"], widths, act_bits=self.configuration.act_bits,
+                                    block=self.configuration.pe, density=given["density"])  # fmt: skip
+        self.image: Image = compile_network(self.network, self.configuration)
+        limit = self.network.input.high
+        images = self.random.integers(-limit, limit + 1, (given["images"], widths[0]))
+        self.images = images * (self.random.random(images.shape) < 0.6)  # many inputs are zero, as in real images
+        self.scores = Scoreboard("outputs")
+        Monitor(dut, "rx", lambda item: None)
+        Monitor(dut, "tx", lambda item: None)
+        source = Source(dut, "rx", seed=int(self.random.integers(1 << 31)), stalls=given["stalls"])
+        sink = Sink(dut, "tx", seed=int(self.random.integers(1 << 31)), stalls=given["stalls"])
+        self.link = Link(source, sink)
+
+    async def begin(self) -> None:
+        """Reset and a session."""
+        await start(self.dut)
+        await self.link.synchronise(int(self.random.integers(1 << 32)))
+
+    async def registers(self, first: Register, count: int = 1) -> list[int]:
+        data = await self.link.call(Opcode.READ, read_arguments(first, count))
+        return np.frombuffer(data, "<u4").tolist()
+
+    async def load(self) -> None:
+        """Writes the image, pipelined, and has it checked."""
+        await self.link.call(Opcode.BEGIN, self.image.digest)
+        written = []
+        for section in self.image.sections:
+            size = word_bytes(section.region, self.configuration)
+            step = WRITE_BYTES // size * size
+            for at in range(0, len(section.data), step):
+                header = write_header(section.region, section.address + at // size)
+                written.append(await self.link.submit(Opcode.WRITE, header + section.data[at : at + step]))
+        for answer in written:
+            await self.link.result(answer)
+        await self.link.call(Opcode.COMMIT, commit_arguments(self.image.payload_crc()))
+
+    async def infer(self, flags: int) -> None:
+        """Runs all images through the two slots in turn and scores the outputs against golden."""
+        expected = np.atleast_2d(self.network.predict(self.images))
+        quantised = self.network.input.quantise(self.images).reshape(len(self.images), -1)
+        output = self.image.outputs[0]
+        pending = []
+        for index, (activations, outputs) in enumerate(zip(quantised, expected, strict=True)):
+            slot = index % 2
+            offset = slot * self.image.slot_offset
+            if len(pending) == 2:  # this slot's former run
+                await self._score(pending.pop(0))
+            await self.link.submit(Opcode.INPUT, input_header(self.image.input.word + offset) + activations.tobytes())
+            run = start_arguments(self.image.entry, offset, flags | (StartFlag.SLOT if slot else 0))
+            await self.link.submit(Opcode.START, run)
+            wanted = result_arguments(slot, output.word + offset, output.count)
+            pending.append(await self.link.submit(Opcode.RESULT, wanted))
+            self.scores.expect([outputs.tolist()])
+        for answer in pending:
+            await self._score(answer)
+
+    async def _score(self, answer: Any) -> None:
+        self.scores.see(np.frombuffer(await self.link.result(answer), np.int8).tolist())
+
+
+@cocotb.test()
+async def outputs_equal_golden(dut: Handle) -> None:
+    """Load, then infer with every combination of the two skips: the outputs are golden's each time."""
+    bench = Bench(dut)
+    await bench.begin()
+    await bench.load()
+    cycles = []
+    for flags in (0, StartFlag.NO_ACTIVATION_SKIP, StartFlag.NO_BLOCK_SKIP,
+                  StartFlag.NO_ACTIVATION_SKIP | StartFlag.NO_BLOCK_SKIP):  # fmt: skip
+        (before,) = await bench.registers(Register.CYCLES)
+        await bench.infer(int(flags))
+        (after,) = await bench.registers(Register.CYCLES)
+        cycles.append((after - before) % (1 << 32))
+    bench.scores.finish()
+    assert cycles[0] == min(cycles), f"skipping costs cycles: {cycles}"
+    dut._log.info("cycles with both skips, block skip, activation skip, none: %s", cycles)
+
+
+@cocotb.test()
+async def identity_is_that_of_the_configuration(dut: Handle) -> None:
+    """Magic, format and digest; nothing loaded after reset."""
+    bench = Bench(dut)
+    await bench.begin()
+    magic, version, low, high = await bench.registers(Register.MAGIC, 4)
+    assert (magic, version) == (MAGIC, FORMAT_VERSION)
+    assert low.to_bytes(4, "little") + high.to_bytes(4, "little") == bench.configuration.digest
+    assert await bench.registers(Register.STATE) == [0]
+
+
+@cocotb.test()
+async def refuses_what_it_must(dut: Handle) -> None:
+    """No run before a complete image, no image for another configuration, none whose CRC differs."""
+    bench = Bench(dut)
+    await bench.begin()
+    link, image = bench.link, bench.image
+
+    async def refusal(opcode: Opcode, arguments: bytes) -> Status:
+        return await link.status(await link.submit(opcode, arguments))
+
+    assert await refusal(Opcode.START, start_arguments(image.entry, 0, 0)) == Status.NOT_LOADED
+    assert await refusal(Opcode.RESULT, result_arguments(0, 0, 1)) == Status.NOT_LOADED
+    assert await refusal(Opcode.BEGIN, bytes(8)) == Status.WRONG_CONFIGURATION
+    await link.call(Opcode.BEGIN, image.digest)
+    assert await refusal(Opcode.COMMIT, commit_arguments(image.payload_crc())) == Status.BAD_CHECKSUM
+    assert await refusal(Opcode.START, start_arguments(image.entry, 0, 0)) == Status.NOT_LOADED
+    await bench.load()
+    assert await bench.registers(Register.STATE) == [State.LOADED]
+    await bench.infer(0)
+    bench.scores.finish()
+
+
+@cocotb.test()
+async def counters_add_up(dut: Handle) -> None:
+    """Every cycle of a run is in exactly one class, and no more is issued than stored, nor stored than walked."""
+    bench = Bench(dut)
+    await bench.begin()
+    await bench.load()
+    await bench.infer(0)
+    first = Register.CYCLES
+    values = await bench.registers(first, Register.POSITIONS - first + 1)
+    count = dict(zip(list(Register)[first:], values, strict=True))
+    classes = (Register.ISSUE_CYCLES, Register.EMPTY_CYCLES, Register.IDLE_CYCLES, Register.REQUANTISER_STALLS,
+               Register.MEMORY_STALLS)  # fmt: skip
+    assert count[Register.CYCLES] == sum(count[register] for register in classes) > 0
+    assert 0 < count[Register.ISSUED] <= count[Register.STORED] <= count[Register.POSITIONS]
