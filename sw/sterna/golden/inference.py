@@ -4,8 +4,9 @@
 without fused operations, as long as no partial sum can reach 2^24 (float32) or 2^53 (float64). Every partial sum is
 at most the sum of the absolute products. So for each output channel the largest activation times the sum of absolute
 weights is computed from the actual weights; float32 serves where that is below 2^24 for all channels, else float64;
-a network for which float64 would not do is refused. In the same way ``floor(total * 2**-shift)`` is the arithmetic
-shift, because the total is below 2^53 and the product with a power of two only changes the exponent.
+a network for which float64 would not do is refused. In the same way the
+floor of the total times ``2**-shift`` is the arithmetic shift, because the total is below 2^53 and a power of two only
+changes the exponents of its terms.
 
 **Planes are joined.** Planes with the same source and geometry are one convolution with the integer weights
 ``Σ (m_i / g)·T_i``, where ``g`` is the greatest common divisor of the channel's multipliers: for balanced-ternary
@@ -17,6 +18,7 @@ row of one image allows.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +27,7 @@ from sterna.spec.arithmetic import max_activation
 from sterna.spec.errors import ModelError
 from sterna.spec.network import IntegerNetwork, Layer, Plane, Shape
 
-CHUNK_BYTES = 4 << 20
+CHUNK_BYTES = 8 << 20
 """Bytes of temporaries that one step may take."""
 FLOAT32_EXACT = 1 << 24
 FLOAT64_EXACT = 1 << 53
@@ -76,6 +78,7 @@ class _Step:
     shape: Shape
     convolutions: list[_Convolution]
     bias: npt.NDArray[np.float64]
+    """Times ``scale``."""
     scale: npt.NDArray[np.float64]
     """2^-shift."""
     bytes_per_row: int
@@ -84,13 +87,13 @@ class _Step:
 
 def _run(network: IntegerNetwork, images: npt.ArrayLike, wanted: tuple[str, ...]) -> dict[str, Activations]:
     steps = _prepare(network)
-    batch = np.asarray(images) if not isinstance(images, np.ndarray) else images
+    batch = network.input.batch(images)
     bytes_per_image = max(step.bytes_per_row * step.shape[0] for step in steps)
     size = max(1, CHUNK_BYTES // bytes_per_image)
-    count = len(batch) if batch.ndim else 0
+    count = len(batch)
     found = {name: np.empty((count, *network.shape(name)), np.int8) for name in wanted}
-    for at in range(0, max(count, 1), size):  # an empty batch is checked, too
-        tensors = {network.input.name: network.input.quantise(batch[at : at + size] if batch.ndim else batch)}
+    for at in range(0, count, size):
+        tensors = {network.input.name: network.input.quantise(batch[at : at + size])}
         for step in steps:
             tensors[step.layer.name] = _compute(step, tensors)
         for name in wanted:
@@ -104,7 +107,7 @@ def _prepare(network: IntegerNetwork) -> list[_Step]:
     steps = []
     for layer in network.layers:
         convolutions = []
-        bound = np.abs(layer.bias).astype(object)
+        bound = np.abs(layer.bias).astype(object)  # Python integers: nothing here may wrap
         for planes in _joined(layer):
             convolution, products = _join(planes, reach[planes[0].source])
             convolutions.append(convolution)
@@ -114,10 +117,9 @@ def _prepare(network: IntegerNetwork) -> list[_Step]:
         shape = network.shape(layer.name)
         # Columns, product and total of an output row; the padded source counts with the columns.
         row = sum(3 * c.weights.itemsize * len(c.weights) + 24 * shape[2] for c in convolutions) * shape[1]
+        scale: npt.NDArray[np.float64] = np.ldexp(1.0, -layer.shift)
         reach[layer.name] = max(abs(layer.minimum), abs(layer.maximum))
-        steps.append(
-            _Step(layer, shape, convolutions, layer.bias.astype(np.float64), np.ldexp(1.0, -layer.shift), row)
-        )
+        steps.append(_Step(layer, shape, convolutions, layer.bias * scale, scale, row))
     return steps
 
 
@@ -139,14 +141,13 @@ def _join(planes: list[Plane], largest: int) -> tuple[_Convolution, npt.NDArray[
     for plane, multiplier in zip(planes, multipliers, strict=True):
         weights += (multiplier // common)[:, np.newaxis] * plane.trits.reshape(channels, -1)
     sums = np.abs(weights).sum(axis=1) * largest
-    dtype = np.float32 if sums.max() < FLOAT32_EXACT else np.float64
-    convolution = _Convolution(planes[0], np.ascontiguousarray(weights.T, dtype), common.astype(np.float64))
-    return convolution, sums.astype(object) * common
+    exact: Floats = weights.T.astype(np.float32) if sums.max() < FLOAT32_EXACT else weights.T.astype(np.float64)
+    return _Convolution(planes[0], exact, common.astype(np.float64)), sums.astype(object) * common
 
 
 def _compute(step: _Step, tensors: dict[str, Activations]) -> Activations:
     """One layer for a chunk of images: int8 (n, height, width, channels)."""
-    height, width, channels = step.shape
+    height, width, _ = step.shape
     sources = [_padded(convolution, tensors) for convolution in step.convolutions]
     count = len(sources[0])
     result = np.empty((count, *step.shape), np.int8)
@@ -156,15 +157,13 @@ def _compute(step: _Step, tensors: dict[str, Activations]) -> Activations:
         total: npt.NDArray[np.float64] | None = None
         for convolution, source in zip(step.convolutions, sources, strict=True):
             product = _columns(convolution.geometry, source, top, part.shape[1], width) @ convolution.weights
-            if total is None:
-                total = np.multiply(product, convolution.factor, dtype=np.float64)
-            else:
-                total += np.multiply(product, convolution.factor, dtype=np.float64)
+            scaled = np.multiply(product, convolution.factor * step.scale, dtype=np.float64)
+            total = scaled if total is None else np.add(total, scaled, out=total)
         assert total is not None  # a layer has a plane
         total += step.bias
-        total *= step.scale
-        np.floor(total, out=total)
         np.clip(total, step.layer.minimum, step.layer.maximum, out=total)
+        if step.layer.minimum < 0:  # else the conversion, which cuts towards zero, is the floor
+            np.floor(total, out=total)
         part[...] = total.reshape(part.shape)
     return result
 
@@ -183,8 +182,13 @@ def _padded(convolution: _Convolution, tensors: dict[str, Activations]) -> Float
 def _columns(plane: Plane, source: Floats, top: int, rows: int, width: int) -> Floats:
     """The windows of some output rows: (n · rows · width, kernel height · kernel width · channels)."""
     (kernel_height, kernel_width), (step_y, step_x) = plane.trits.shape[1:3], plane.stride
-    count, channels = len(source), source.shape[3]
-    windows = np.lib.stride_tricks.sliding_window_view(source, (kernel_height, kernel_width), axis=(1, 2))
-    # (n, y, x, channel, kernel row, kernel column) → channel last, as the weights lie
-    chosen = windows[:, top * step_y : (top + rows - 1) * step_y + 1 : step_y, : (width - 1) * step_x + 1 : step_x]
-    return chosen.transpose(0, 1, 2, 4, 5, 3).reshape(count * rows * width, kernel_height * kernel_width * channels)
+    count, height, _, channels = source.shape
+    # Channel-last, a row of a window is one run: a window over (row, column · channel) that steps by whole columns.
+    run = kernel_width * channels
+    windows: Any = np.lib.stride_tricks.sliding_window_view(
+        source.reshape(count, height, -1), (kernel_height, run), axis=(1, 2)
+    )
+    last_y, last_x = (top + rows - 1) * step_y, (width - 1) * step_x * channels
+    chosen = windows[:, top * step_y : last_y + 1 : step_y, : last_x + 1 : step_x * channels]
+    columns: Floats = chosen.reshape(count * rows * width, kernel_height * run)
+    return columns

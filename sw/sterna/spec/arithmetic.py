@@ -33,4 +33,5 @@ def fits_signed(values: npt.NDArray[Any], bits: int) -> bool:
 
 def requantise(total: Int64, shift: Int64, minimum: int, maximum: int) -> Int64:
     """``clamp(total >> shift, minimum, maximum)``; int64 in, int64 out; ``shift`` broadcasts over ``total``."""
-    return np.clip(total >> shift, minimum, maximum)
+    clamped: Int64 = np.clip(total >> shift, minimum, maximum)
+    return clamped

@@ -86,8 +86,17 @@ STANDARD = {
     for configuration in (
         # UP5K with weights in SPRAM: 4 banks × 16K blocks of 8 trits = 524,288 trits; the rest in EBR.
         Configuration(
-            name="icebreaker", simd=4, pe=8, requantisers=1, act_bits=8, acc_bits=18,
-            weight_depth=16384, mask_depth=1024, activation_depth=512, parameter_depth=512, program_depth=256,
+            name="icebreaker",
+            simd=4,
+            pe=8,
+            requantisers=1,
+            act_bits=8,
+            acc_bits=18,
+            weight_depth=16384,
+            mask_depth=1024,
+            activation_depth=512,
+            parameter_depth=512,
+            program_depth=256,
         ),
     )
 }

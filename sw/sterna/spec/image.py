@@ -147,6 +147,8 @@ class Image:
         try:
             header = json.loads(data[start : start + length])
             return cls._from_parts(digest, header, data[start + length : -4])
+        except ImageError:
+            raise
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ImageError(f"program image has a bad header: {error}") from None
 
@@ -163,7 +165,9 @@ class Image:
 
         def place(entry: dict[str, Any]) -> TensorPlace:
             name, word, count = entry["name"], entry["word"], entry["count"]
-            if not (isinstance(name, str) and isinstance(word, int) and isinstance(count, int) and min(word, count) >= 0):
+            if not (
+                isinstance(name, str) and isinstance(word, int) and isinstance(count, int) and min(word, count) >= 0
+            ):
                 raise ImageError(f"program image has a bad header: tensor {entry!r}")
             return TensorPlace(name, word, count)
 

@@ -49,6 +49,6 @@ def bank_rows(rows: Trits, simd: int, pe: int) -> BankedBlocks:
     padded[:, :outputs, :run] = rows
     # (row, pe, position, bank) → (bank, row, position, pe)
     banked = padded.reshape(count, pe, chunks * CHUNK, simd).transpose(3, 0, 2, 1)
-    stored = banked.any(axis=3)
+    stored = np.asarray(banked.any(axis=3))
     masks = np.packbits(stored.reshape(simd, -1), axis=1, bitorder="little")
     return BankedBlocks([banked[j][stored[j]] for j in range(simd)], masks)

@@ -223,7 +223,7 @@ def _metadata(header: dict[str, Any]) -> str:
 
 def _read_tensors(data: bytes) -> Tensors:
     try:
-        entries = safetensors.deserialize(data)
+        entries = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         raise ModelError(f"not a safetensors file: {_one_line(error)}") from None
     tensors: Tensors = {}
@@ -391,7 +391,7 @@ def _tensor(name: str, allowed: Iterable[type[Any]], tensors: Tensors) -> npt.ND
     if name not in tensors:
         raise ModelError(f"model file lacks the tensor {name!r}")
     tensor = tensors.pop(name)
-    if tensor.dtype not in allowed:
+    if tensor.dtype.type not in allowed:
         names = " or ".join(np.dtype(kind).name for kind in allowed)
         raise ModelError(f"tensor {name!r} is {tensor.dtype}; expected {names}")
     return tensor

@@ -78,25 +78,29 @@ class InputSpec:
     high: float
     scale: float
 
-    def quantise(self, images: npt.ArrayLike) -> npt.NDArray[np.int8]:
-        """Quantises a batch.
-
-        ``images``: (n, \\*shape), or (n, height·width·channels), any real dtype, values in ``low … high``.
-        Returns int8 (n, height, width, channels). Raises :class:`InputError` for another shape or dtype, NaN, or a
-        value out of range.
-        """
+    def batch(self, images: npt.ArrayLike) -> npt.NDArray[Any]:
+        """The images as (n, height, width, channels), values not looked at; see :meth:`quantise`."""
         try:
             array = np.asarray(images)
         except ValueError as error:
             raise InputError(f"images are not an array: {error}") from None
-        size = prod(self.shape)
         if array.dtype.kind not in "iuf":
             raise InputError(f"images have dtype {array.dtype}; allowed: integers and floats")
+        size = prod(self.shape)
         allowed = {self.shape, (size,)} | ({self.shape[:2]} if self.shape[2] == 1 else set())
         if array.ndim < 2 or array.shape[1:] not in allowed:
             expected = ", ".join(map(str, self.shape))
             raise InputError(f"images have shape {array.shape}; expected (n, {expected}) or (n, {size})")
-        values = array.reshape(len(array), *self.shape).astype(np.float64)
+        return array.reshape(len(array), *self.shape)
+
+    def quantise(self, images: npt.ArrayLike) -> npt.NDArray[np.int8]:
+        """Quantises a batch.
+
+        ``images``: (n, height, width, channels), (n, height·width·channels), or (n, height, width) for one channel; any
+        real dtype, values in ``low … high``. Returns int8 (n, height, width, channels). Raises :class:`InputError` for
+        another shape or dtype, NaN, or a value out of range.
+        """
+        values = self.batch(images).astype(np.float64)
         low, high = (values.min(), values.max()) if values.size else (self.low, self.low)
         if np.isnan(low):
             raise InputError("images hold NaN")

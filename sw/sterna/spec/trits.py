@@ -35,20 +35,21 @@ TRITS_PER_BYTE5: Final = 5
 _SIGNS: Final = {"0": TRIT2[0], "+": TRIT2[1], "-": TRIT2[-1], "x": TRIT2_ILLEGAL}
 
 
-def _codes(names: str, per_word: int) -> tuple[int, ...]:
+def _codes(per_word: int, names: str) -> tuple[int, ...]:
     """``trit2`` words of groups of signs, first trit lowest."""
     return tuple(sum(_SIGNS[sign] << 2 * k for k, sign in enumerate(word[:per_word])) for word in names.split())
 
 
 # Found by a satisfiability search for six functions of four inputs each; of what it gave, the cheapest decoder.
-TRIPLES: Final = _codes("""
-    000 0-x 0-+ 0+- -0- --+ +0- -++
-    +00 ++0 +-+ +++ -+0 --0 +-0 -00
-    00- 0-- +-- ++- -0+ --- +0+ -+-
-    00+ 0++ 0-0 0+0 -+x --x +-x -0x
-""", 3)
+TRIPLES: Final = _codes(
+    3,
+    "000 0-x 0-+ 0+- -0- --+ +0- -++ "
+    "+00 ++0 +-+ +++ -+0 --0 +-0 -00 "
+    "00- 0-- +-- ++- -0+ --- +0+ -+- "
+    "00+ 0++ 0-0 0+0 -+x --x +-x -0x",
+)
 """Three ``trit2`` codes (6 bits) for each 5-bit value; ``x`` marks the unused values, in the third trit."""
-PAIRS: Final = _codes("00 +0 -0 0+ ++ -+ 0- +- --", 2)
+PAIRS: Final = _codes(2, "00 +0 -0 0+ ++ -+ 0- +- --")
 """Two ``trit2`` codes (4 bits) for each 3-bit value, and for the escape, the last."""
 ESCAPE: Final = 0b111
 """Bits 4…2 of an escape."""
@@ -68,8 +69,8 @@ def _trits_of(word: int, count: int) -> list[int]:
 
 _BYTES2 = np.array([_trits_of(byte, 4) for byte in range(256)], np.int8)
 _BYTES5 = np.array([_trits_of(trit5_word(byte), 5) for byte in range(256)], np.int8)
-_LEGAL2 = (_BYTES2 >= -1).all(axis=1)
-_LEGAL5 = (_BYTES5 >= -1).all(axis=1)
+_LEGAL2 = np.asarray((_BYTES2 >= -1).all(axis=1))
+_LEGAL5 = np.asarray((_BYTES5 >= -1).all(axis=1))
 _POWERS = 3 ** np.arange(5, dtype=np.int8)
 # Indexed by the balanced base-3 value -121…121, seen as an unsigned byte.
 _CODE5 = np.zeros(256, np.uint8)

@@ -2,6 +2,7 @@
 
 import numpy as np
 from amaranth.sim import Simulator
+
 from sterna.gateware.memory.trit_decoder import Trit5Decoder
 from sterna.spec.errors import IllegalTritError
 from sterna.spec.trits import TRIT2, TRIT2_ILLEGAL, unpack_trit5
