@@ -1,0 +1,437 @@
+"""A device with its network: load, infer, count, trace."""
+
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from sterna.driver.counters import COUNT, FIRST, Counters, CounterTotals
+from sterna.driver.fitting import check_image
+from sterna.driver.session import Request, Session, Statistics
+from sterna.link.transport import Transport
+from sterna.spec.arithmetic import max_activation
+from sterna.spec.configuration import CHUNK, FORMAT_VERSION, STANDARD, Configuration
+from sterna.spec.errors import (
+    ConfigurationError,
+    DeviceLostError,
+    DeviceRefusedError,
+    DeviceTimeoutError,
+    ImageError,
+    InputError,
+    ProtocolError,
+)
+from sterna.spec.frames import (
+    CRC_BYTES,
+    MAX_CONTENT,
+    MAX_RESULT,
+    WINDOW_BYTES,
+    WINDOW_FRAMES,
+    Opcode,
+    StartFlag,
+    Status,
+    commit_arguments,
+    input_header,
+    read_arguments,
+    result_arguments,
+    start_arguments,
+    write_header,
+)
+from sterna.spec.image import Image, TensorPlace, word_bytes
+from sterna.spec.network import IntegerNetwork
+from sterna.spec.registers import MAGIC, Register, State
+
+Progress = Callable[[int, int], None]
+"""Called with how many are done, and of how many."""
+Outputs = npt.NDArray[np.int32] | tuple[npt.NDArray[np.int32], ...]
+
+TIMEOUT = 3.0
+"""Seconds that a device may take to answer, its runs not counted."""
+SLOWEST_CLOCK = 10_000
+"""Cycles per second of the slowest device that is waited for: a simulated netlist."""
+LONGEST_RUN = 300.0
+"""Seconds that a run may take at most, whatever the image's estimate says."""
+MAX_TRACED_OPS = 255
+"""START's limit of ops is a byte."""
+
+_WRITE_BYTES = WINDOW_BYTES // WINDOW_FRAMES - CRC_BYTES - 6
+"""Words per WRITE: so that as many are on their way as the window allows (a frame of 640 bytes would be alone)."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a device is."""
+
+    configuration: Configuration
+    format: int
+    digest: bytes
+    """Of its configuration."""
+    build: bytes
+    """Digest of build plan and toolchain; zeros for the emulator."""
+
+
+@dataclass(frozen=True)
+class ProfileRow:
+    """What one op of a program costs."""
+
+    op: str
+    counters: Counters
+
+
+class Device:
+    """A device behind ``transport``; made by :func:`sterna.driver.open_device`. A context manager. Not for threads.
+
+    Every wait is bounded; everything that goes wrong is a :class:`~sterna.spec.errors.SternaError`. After any exception
+    (Ctrl-C too) the next call starts over with the device by itself.
+    """
+
+    def __init__(
+        self, transport: Transport, *, timeout: float = TIMEOUT, configuration: Configuration | None = None
+    ) -> None:
+        if not timeout > 0:
+            raise ConfigurationError(f"timeout is {timeout!r}; allowed: seconds above 0")
+        self._transport = transport
+        self._session = Session(transport, timeout=timeout)
+        self._totals = CounterTotals()
+        self._runs_since_reading = 0
+        self._image: Image | None = None
+        self._network: IntegerNetwork | None = None
+        self._closed = False
+        self._session.synchronise()
+        self._identity = self._read_identity(configuration)
+        self._wait_until_idle()
+        self._read_counters()
+        self._in_step = True
+
+    # Facts
+
+    @property
+    def identity(self) -> Identity:
+        return self._identity
+
+    @property
+    def configuration(self) -> Configuration:
+        return self._identity.configuration
+
+    @property
+    def statistics(self) -> Statistics:
+        """Traffic since the device was opened."""
+        return self._session.statistics
+
+    @property
+    def image(self) -> Image | None:
+        """The image that is loaded."""
+        return self._image
+
+    def counters(self) -> Counters:
+        """Totals since the device was opened, however long ago (the 32 bits of the registers do not show)."""
+        with self._exchange():
+            self._read_counters()
+        return self._totals.total
+
+    # Work
+
+    def load(self, network: IntegerNetwork | Image, *, progress: Progress | None = None) -> Image:
+        """Loads a network, compiled for this device's configuration if it is not an image already; returns the image.
+
+        ``progress`` counts bytes. Raises :class:`FitError` if the network does not fit, :class:`ImageError` for an
+        image that was made for another configuration or reaches outside its memories; nothing was sent then.
+        """
+        if isinstance(network, Image):
+            image, network_or_none = network, None
+        elif isinstance(network, IntegerNetwork):
+            from sterna.compiler import compile_network
+
+            image, network_or_none = compile_network(network, self.configuration), network
+        else:
+            raise ImageError(f"cannot load a {type(network).__name__}; expected an IntegerNetwork or an Image")
+        check_image(image, self.configuration, network_or_none)
+        with self._exchange():
+            self._image = self._network = None
+            self._session.patience = 0.0
+            self._session.submit(Opcode.BEGIN, image.digest)
+            self._write_sections(image, progress)
+            self._session.call(Opcode.COMMIT, commit_arguments(image.payload_crc()))
+        self._image, self._network = image, network_or_none
+        # A request may wait for two runs: the one under way and its own.
+        self._session.patience = 2 * min(image.estimated_cycles / SLOWEST_CLOCK, LONGEST_RUN)
+        return image
+
+    def infer(
+        self,
+        images: npt.ArrayLike,
+        *,
+        activation_skip: bool = True,
+        block_skip: bool = True,
+        progress: Progress | None = None,
+    ) -> Outputs:
+        """Runs the loaded network on a batch.
+
+        ``images``: as ``InputSpec.quantise`` takes them: (n, height, width, channels) or (n, size), real values; if an
+        image was loaded in place of a network, int8 (n, …) of the right size, already quantised.
+
+        Returns int32 (n, channels) if the output is 1×1, else (n, height, width, channels), and (n, size) if no
+        network is known; a tuple of them for several outputs: the same as the golden model's ``predict``. The skips
+        change cycles, never results. ``progress`` counts images.
+
+        Raises :class:`InputError` for images of another shape, dtype or range, and :class:`DeviceRefusedError` if no
+        network is loaded.
+        """
+        image = self._loaded_image()
+        rows = self._quantised(images)
+        flags = StartFlag.NO_ACTIVATION_SKIP * (not activation_skip) | StartFlag.NO_BLOCK_SKIP * (not block_skip)
+        outputs = tuple(np.empty((len(rows), place.count), np.int32) for place in image.outputs)
+        reading_due = self._runs_per_reading(image)
+        with self._exchange():
+            # On the wire: input and start of image n, results of image n-1. Image n+1 is sent once the results of n-1,
+            # which had its slot, have come: while image n runs. With one slot: input, start, results, and so on.
+            slots = 2 if image.slot_offset else 1
+            pending: deque[list[list[Request]]] = deque()
+            collected = 0
+            for n, row in enumerate(rows):
+                if n >= slots:
+                    self._collect_results(pending.popleft(), outputs, collected)
+                    collected += 1
+                    if progress:
+                        progress(collected, len(rows))
+                slot = n % slots
+                self._submit_input(image, slot, row)
+                self._submit_start(image, slot, flags)
+                if n >= slots - 1:
+                    pending.append(self._submit_results(image, (n + 1) % slots))
+                if self._runs_since_reading >= reading_due:
+                    self._read_counters()
+            if slots == 2 and len(rows):
+                pending.append(self._submit_results(image, (len(rows) - 1) % slots))
+            for results in pending:
+                self._collect_results(results, outputs, collected)
+                collected += 1
+                if progress:
+                    progress(collected, len(rows))
+        shaped = tuple(self._shaped(place, values) for place, values in zip(image.outputs, outputs, strict=True))
+        return shaped if len(shaped) > 1 else shaped[0]
+
+    def trace(self, image: npt.ArrayLike) -> dict[str, npt.NDArray[np.int8]]:
+        """Every tensor that the program computes for one image (without batch axis), as read from the device.
+
+        Returns name → int8 (height, width, channels), or (size,) if no network is known. For finding the first wrong
+        layer: the program is run once for each op, up to that op.
+        """
+        program, row = self._single(image)
+        tensors = {}
+        with self._exchange():
+            self._submit_input(program, 0, row)
+            for limit, place in enumerate(program.ops, 1):
+                self._submit_start(program, 0, 0, limit)
+                data = b"".join(self._session.wait(part) for part in self._submit_result(program, 0, place))
+                values = np.frombuffer(data, np.int8)
+                shape = self._network.shape(place.name) if self._network else (place.count,)
+                tensors[place.name] = values.reshape(shape)
+        return tensors
+
+    def profile(
+        self, image: npt.ArrayLike, *, activation_skip: bool = True, block_skip: bool = True
+    ) -> list[ProfileRow]:
+        """What each op of the program costs for one image (without batch axis).
+
+        The program is run once for each op, up to that op; a row is the difference between two such runs, so that
+        rows add up exactly to the run of the whole program. Filling and draining of the pipeline between two ops
+        counts for the later one. Frames are not counted.
+        """
+        program, row = self._single(image)
+        flags = StartFlag.NO_ACTIVATION_SKIP * (not activation_skip) | StartFlag.NO_BLOCK_SKIP * (not block_skip)
+        runs = [Counters()]
+        with self._exchange():
+            self._submit_input(program, 0, row)
+            self._read_counters()
+            for limit in range(1, len(program.ops) + 1):
+                before = self._totals.total
+                self._submit_start(program, 0, flags, limit)
+                for part in self._submit_result(program, 0, program.outputs[0]):
+                    self._session.wait(part)  # comes when the run has ended
+                self._read_counters()
+                run = self._totals.total - before
+                runs.append(run - Counters(good_frames=run.good_frames, bad_frames=run.bad_frames))
+        return [
+            ProfileRow(place.name, run - shorter)
+            for place, shorter, run in zip(program.ops, runs, runs[1:], strict=False)
+        ]
+
+    def close(self) -> None:
+        """Releases the port; may be called twice. The device keeps its network."""
+        if not self._closed:
+            self._closed = True
+            self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Session
+
+    @contextmanager
+    def _exchange(self) -> Iterator[None]:
+        """A stretch of requests with all their answers; what leaves one early makes the next start over."""
+        if self._closed:
+            raise DeviceLostError("the device is closed; open it again")
+        if not self._in_step:
+            self._start_over()
+        self._in_step = False
+        try:
+            yield
+            self._session.drain()
+        except DeviceRefusedError as error:
+            if error.status == Status.NOT_LOADED:
+                self._image = self._network = None
+            raise
+        self._in_step = True
+
+    def _start_over(self) -> None:
+        self._session.synchronise()
+        if self._read_identity(self.configuration) != self._identity:
+            raise ProtocolError("another build answers now; open the device again")
+        if not self._wait_until_idle() & State.LOADED and self._image is not None:
+            self._image = self._network = None
+            self._totals.restart()
+            self._in_step = True
+            raise DeviceRefusedError(
+                "the device has lost its network (was it reset?); load it again", Status.NOT_LOADED
+            )
+
+    def _read_registers(self, first: int, count: int) -> tuple[int, ...]:
+        data = self._session.call(Opcode.READ, read_arguments(first, count), expected=4 * count)
+        return struct.unpack(f"<{count}I", data)
+
+    def _read_identity(self, expected: Configuration | None) -> Identity:
+        magic, version, *words = self._read_registers(Register.MAGIC, Register.BUILD_HIGH + 1)
+        if magic != MAGIC:
+            raise ProtocolError(f"this is no Sterna device: its magic is 0x{magic:08x}, not 0x{MAGIC:08x}")
+        if version != FORMAT_VERSION:
+            raise ProtocolError(
+                f"the device speaks format {version}, this release {FORMAT_VERSION}; use a bitstream of this release"
+            )
+        digest, build = struct.pack("<II", *words[:2]), struct.pack("<II", *words[2:])
+        candidates = STANDARD.values() if expected is None else [expected]
+        for configuration in candidates:
+            if configuration.digest == digest:
+                return Identity(configuration, version, digest, build)
+        if expected is not None:
+            raise ConfigurationError(
+                f"the device has configuration {digest.hex()}, not {expected.digest.hex()} ({expected.name})"
+            )
+        raise ConfigurationError(
+            f"the device has configuration {digest.hex()}, none of the standard ones ({', '.join(sorted(STANDARD))}); "
+            "pass configuration=…"
+        )
+
+    def _wait_until_idle(self) -> int:
+        """Waits for a run that an interrupted exchange has left behind; returns the state."""
+        deadline = self._session.deadline()
+        while True:
+            (state,) = self._read_registers(Register.STATE, 1)
+            if not state & State.RUNNING:
+                return state
+            if time.monotonic() >= deadline:
+                raise DeviceTimeoutError("the device keeps running and does not end; reset it")
+
+    def _read_counters(self) -> None:
+        self._totals.add(self._read_registers(FIRST, COUNT))
+        self._runs_since_reading = 0
+
+    def _runs_per_reading(self, image: Image) -> int:
+        """Runs between two readings of the counters, so that none of them turns over unseen."""
+        fastest = max(1, image.estimated_cycles) * self.configuration.simd * CHUNK  # steps of POSITIONS
+        return int(max(1, (1 << 31) // fastest))
+
+    # Requests
+
+    def _write_sections(self, image: Image, progress: Progress | None) -> None:
+        total, written = sum(len(section.data) for section in image.sections), 0
+        for section in image.sections:
+            size = word_bytes(section.region, self.configuration)
+            step = _WRITE_BYTES // size * size
+            for at in range(0, len(section.data), step):
+                words = section.data[at : at + step]
+                self._session.submit(Opcode.WRITE, write_header(section.region, section.address + at // size) + words)
+                written += len(words)
+                if progress:
+                    progress(written, total)
+
+    def _submit_input(self, image: Image, slot: int, row: npt.NDArray[np.int8]) -> None:
+        group = CHUNK * self.configuration.simd
+        step = (MAX_CONTENT - 4) // group * group
+        for at in range(0, len(row), step):
+            word = image.input.word + slot * image.slot_offset + at // self.configuration.simd
+            self._session.submit(Opcode.INPUT, input_header(word) + row[at : at + step].tobytes())
+
+    def _submit_start(self, image: Image, slot: int, flags: int, ops: int = 0) -> None:
+        flags |= StartFlag.SLOT * slot
+        self._session.submit(Opcode.START, start_arguments(image.entry, slot * image.slot_offset, flags, ops))
+        self._runs_since_reading += 1
+
+    def _submit_result(self, image: Image, slot: int, place: TensorPlace) -> list[Request]:
+        step = MAX_RESULT // self.configuration.simd * self.configuration.simd
+        parts = []
+        for at in range(0, place.count, step):
+            count = min(step, place.count - at)
+            word = place.word + slot * image.slot_offset + at // self.configuration.simd
+            parts.append(self._session.submit(Opcode.RESULT, result_arguments(slot, word, count), expected=count))
+        return parts
+
+    def _submit_results(self, image: Image, slot: int) -> list[list[Request]]:
+        return [self._submit_result(image, slot, place) for place in image.outputs]
+
+    def _collect_results(
+        self, results: list[list[Request]], outputs: tuple[npt.NDArray[np.int32], ...], n: int
+    ) -> None:
+        for parts, output in zip(results, outputs, strict=True):
+            output[n] = np.frombuffer(b"".join(self._session.wait(part) for part in parts), np.int8)
+
+    # Arrays
+
+    def _loaded_image(self) -> Image:
+        if self._closed:
+            raise DeviceLostError("the device is closed; open it again")
+        if self._image is None:
+            raise DeviceRefusedError("no network is loaded; call load first", Status.NOT_LOADED)
+        return self._image
+
+    def _quantised(self, images: npt.ArrayLike) -> npt.NDArray[np.int8]:
+        """int8 (n, size)."""
+        image = self._loaded_image()
+        if self._network is not None:
+            quantised = self._network.input.quantise(images)
+            return quantised.reshape(len(quantised), image.input.count)
+        array = np.asarray(images)
+        size = image.input.count
+        if array.dtype != np.int8:
+            raise InputError(f"images have dtype {array.dtype}; without a network they must be int8, already quantised")
+        if array.ndim < 2 or int(np.prod(array.shape[1:])) != size:
+            raise InputError(f"images have shape {array.shape}; expected (n, …) with {size} values each")
+        limit = max_activation(self.configuration.act_bits)
+        if array.size and not (-limit <= array.min() and array.max() <= limit):
+            raise InputError(f"images reach from {array.min()} to {array.max()}; allowed: -{limit}…{limit}")
+        return array.reshape(len(array), size)
+
+    def _single(self, image: npt.ArrayLike) -> tuple[Image, npt.NDArray[np.int8]]:
+        program = self._loaded_image()
+        if len(program.ops) > MAX_TRACED_OPS:
+            raise ImageError(f"the program has {len(program.ops)} ops; at most {MAX_TRACED_OPS} can be told apart")
+        return program, self._quantised(np.asarray(image)[None])[0]
+
+    def _shaped(self, place: TensorPlace, values: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
+        if self._network is None:
+            return values
+        height, width, channels = self._network.shape(place.name)
+        shape = (channels,) if height == width == 1 else (height, width, channels)
+        return values.reshape(len(values), *shape)

@@ -1,0 +1,243 @@
+"""A device in this process: the whole protocol of ``sterna.spec.frames``, and programs carried out in NumPy.
+
+It is as unkind as the protocol allows. Memories hold noise at power-up; a run is carried out as late as it may be (when
+something waits for it); requests are taken only while the driver listens, and what exceeds the receive buffer until
+then is lost, as on a serial port without flow control.
+"""
+
+import struct
+import time
+from collections import deque
+from enum import Enum, auto
+
+import numpy as np
+
+from sterna.link.framing import FrameReader
+from sterna.link.machine import Machine
+from sterna.spec.configuration import CHUNK, FORMAT_VERSION, Configuration
+from sterna.spec.errors import DeviceLostError
+from sterna.spec.frames import (
+    CRC_BYTES,
+    MAX_RESULT,
+    WINDOW_BYTES,
+    WINDOW_FRAMES,
+    Opcode,
+    StartFlag,
+    Status,
+    crc32c,
+    encode_frame,
+)
+from sterna.spec.image import Region, region_words, word_bytes
+from sterna.spec.registers import MAGIC, REGISTER_COUNT, Register, State
+
+
+class _Loading(Enum):
+    """How far an image has come."""
+
+    NONE = auto()
+    BEGUN = auto()
+    LOADED = auto()
+
+
+_ARGUMENT_BYTES = {
+    Opcode.SYNC: (4, 4),
+    Opcode.READ: (2, 2),
+    Opcode.BEGIN: (8, 8),
+    Opcode.WRITE: (5, 638),
+    Opcode.COMMIT: (4, 4),
+    Opcode.INPUT: (3, 638),
+    Opcode.START: (6, 6),
+    Opcode.RESULT: (5, 5),
+}
+"""Fewest and most bytes of arguments."""
+
+_Answer = tuple[Status, bytes]
+_OK: _Answer = (Status.OK, b"")
+
+
+class Emulator:
+    """A :class:`~sterna.link.transport.Transport` to a device of ``configuration``; ``seed`` is that of its noise.
+
+    Counters of frames and issue slots are exact; cycles and stalls are not modelled and stay 0; the build id is 0.
+    """
+
+    def __init__(self, configuration: Configuration, *, seed: int = 0) -> None:
+        self.configuration = configuration
+        self.runs = 0
+        """Runs carried out since the emulator was made."""
+        self._seed = seed
+        self._closed = False
+        self.reset()
+
+    def reset(self) -> None:
+        """Power-up: noise in the memories, no image, nothing in the buffers."""
+        self._seed += 1
+        self._machine = Machine(self.configuration, seed=self._seed)
+        self._reader = FrameReader()
+        self._inbox: deque[bytes] = deque()
+        self._outbox = bytearray()
+        self._overruns = 0
+        self._expected = 0
+        self._loading = _Loading.NONE
+        self._image_crc: int | None = None
+        self._run: tuple[int, int, int, int] | None = None
+
+    # Transport
+
+    def send(self, data: bytes) -> None:
+        self._check_open()
+        for content in self._reader.feed(data):
+            self._inbox.append(content)
+            waiting = sum(len(each) + CRC_BYTES for each in self._inbox)
+            if len(self._inbox) > WINDOW_FRAMES or waiting > WINDOW_BYTES:
+                self._inbox.pop()
+                self._overruns += 1
+
+    def receive(self, timeout: float) -> bytes:
+        self._check_open()
+        while self._inbox:
+            content = self._inbox.popleft()
+            status, data = self._answer(content)
+            self._outbox += encode_frame(bytes((content[0], status)) + data)
+        if not self._outbox:
+            time.sleep(max(timeout, 0.0))
+        answers = bytes(self._outbox)
+        self._outbox.clear()
+        return answers
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise DeviceLostError("the emulator is closed")
+
+    # Requests
+
+    def _answer(self, content: bytes) -> _Answer:
+        sequence, opcode, arguments = content[0], content[1], content[2:]
+        if opcode == Opcode.SYNC and len(arguments) == 4:
+            self._expected = (sequence + 1) & 0xFF
+            return Status.OK, arguments
+        behind = (self._expected - sequence) & 0xFF
+        if behind > 127:
+            return Status.OUT_OF_ORDER, bytes((self._expected,))
+        repeated = behind > 0
+        if not repeated:
+            self._expected = (self._expected + 1) & 0xFF
+        if opcode not in set(Opcode):
+            return Status.UNKNOWN_OPCODE, b""
+        fewest, most = _ARGUMENT_BYTES[Opcode(opcode)]
+        if not fewest <= len(arguments) <= most:
+            return Status.BAD_LENGTH, b""
+        match opcode:
+            case Opcode.READ:
+                return self._read(*arguments)
+            case Opcode.BEGIN:
+                return self._begin(arguments, repeated)
+            case Opcode.WRITE:
+                region, address = arguments[0], int.from_bytes(arguments[1:4], "little")
+                return self._write(region, address, arguments[4:], repeated)
+            case Opcode.COMMIT:
+                return self._commit(int.from_bytes(arguments, "little"), repeated)
+            case Opcode.INPUT:
+                return self._input(int.from_bytes(arguments[:2], "little"), arguments[2:])
+            case Opcode.START:
+                entry, offset, flags, ops = struct.unpack("<HHBB", arguments)
+                return self._start(entry, offset, flags, ops, repeated)
+            case _:
+                return self._result(*struct.unpack("<BHH", arguments))
+
+    def _read(self, register: int, count: int) -> _Answer:
+        if register + count > REGISTER_COUNT:
+            return Status.BAD_ADDRESS, b""
+        values = self._registers()
+        self._finish_run()  # time passes
+        return Status.OK, struct.pack(f"<{count}I", *(value & 0xFFFFFFFF for value in values[register:][:count]))
+
+    def _registers(self) -> list[int]:
+        values = [0] * REGISTER_COUNT
+        values[Register.MAGIC] = MAGIC
+        values[Register.FORMAT] = FORMAT_VERSION
+        values[Register.DIGEST_LOW], values[Register.DIGEST_HIGH] = struct.unpack("<II", self.configuration.digest)
+        values[Register.STATE] = State.LOADED * (self._loading is _Loading.LOADED) | State.RUNNING * (
+            self._run is not None
+        )
+        values[Register.GOOD_FRAMES] = self._reader.good - self._overruns
+        values[Register.BAD_FRAMES] = self._reader.damaged + self._overruns
+        values[Register.ISSUED] = self._machine.issued
+        values[Register.STORED] = self._machine.stored
+        values[Register.POSITIONS] = self._machine.positions
+        return values
+
+    def _begin(self, digest: bytes, repeated: bool) -> _Answer:
+        if digest != self.configuration.digest:
+            return Status.WRONG_CONFIGURATION, b""
+        if repeated:
+            return _OK
+        if self._run is not None:
+            self._finish_run()  # time passes
+            return Status.BUSY, b""
+        self._loading = _Loading.BEGUN
+        self._image_crc = None
+        return _OK
+
+    def _write(self, number: int, address: int, data: bytes, repeated: bool) -> _Answer:
+        if number not in set(Region):
+            return Status.BAD_ADDRESS, b""
+        region = Region(number)
+        words, rest = divmod(len(data), word_bytes(region, self.configuration))
+        if rest:
+            return Status.BAD_LENGTH, b""
+        if address + words > region_words(region, self.configuration):
+            return Status.BAD_ADDRESS, b""
+        if self._loading is _Loading.NONE or (self._loading is _Loading.LOADED and not repeated):
+            return Status.NOT_LOADED, b""
+        if not self._machine.write(region, address, data):
+            return Status.BAD_TRIT, b""
+        if not repeated:
+            self._image_crc = crc32c(data, self._image_crc)
+        return _OK
+
+    def _commit(self, crc: int, repeated: bool) -> _Answer:
+        if repeated or self._loading is not _Loading.BEGUN:
+            return (Status.OK if repeated and self._loading is _Loading.LOADED else Status.NOT_LOADED), b""
+        if crc != (crc32c(b"") if self._image_crc is None else self._image_crc):
+            self._loading = _Loading.NONE
+            return Status.BAD_CHECKSUM, b""
+        self._loading = _Loading.LOADED
+        return _OK
+
+    def _input(self, word: int, data: bytes) -> _Answer:
+        last = word + (len(data) - 1) // self.configuration.simd
+        if word % CHUNK or last >= self.configuration.activation_depth:
+            return Status.BAD_ADDRESS, b""
+        self._machine.put(word, np.frombuffer(data, np.int8))
+        return _OK
+
+    def _start(self, entry: int, offset: int, flags: int, ops: int, repeated: bool) -> _Answer:
+        if entry >= self.configuration.program_depth:
+            return Status.BAD_ADDRESS, b""
+        if self._loading is not _Loading.LOADED:
+            return Status.NOT_LOADED, b""
+        if not repeated:
+            self._finish_run()
+            self._run = (entry, offset, flags, ops)
+        return _OK
+
+    def _result(self, slot: int, word: int, count: int) -> _Answer:
+        if count > MAX_RESULT:
+            return Status.BAD_LENGTH, b""
+        if word + (count - 1) // self.configuration.simd >= self.configuration.activation_depth:
+            return Status.BAD_ADDRESS, b""
+        if self._loading is not _Loading.LOADED:
+            return Status.NOT_LOADED, b""
+        if self._run is not None and bool(self._run[2] & StartFlag.SLOT) == bool(slot):
+            self._finish_run()
+        return Status.OK, self._machine.get(word, count).tobytes()
+
+    def _finish_run(self) -> None:
+        if self._run is not None:
+            run, self._run = self._run, None
+            self._machine.run(*run)
+            self.runs += 1
