@@ -55,7 +55,7 @@ def trace(network: IntegerNetwork, images: npt.ArrayLike) -> dict[str, Activatio
 
 
 def _flat(output: Outputs) -> Outputs:
-    return output.reshape(len(output), -1) if output.shape[1:3] == (1, 1) else output
+    return output.reshape(len(output), output.shape[3]) if output.shape[1:3] == (1, 1) else output
 
 
 @dataclass(frozen=True)
