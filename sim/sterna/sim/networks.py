@@ -1,5 +1,7 @@
 """Random networks for benches: no training, every value in reach of the requantiser."""
 
+import itertools
+
 import numpy as np
 
 from sterna.spec.arithmetic import max_activation
@@ -18,7 +20,7 @@ def random_dense(
     limit = max_activation(act_bits)
     layers = []
     source, spread = "input", limit / 2
-    for index, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (inputs, outputs) in enumerate(itertools.pairwise(widths)):
         trits = rng.integers(-1, 2, (outputs, inputs)).astype(np.int8)
         kept = rng.random((-(-outputs // block), inputs)) < density
         trits *= np.repeat(kept, block, axis=0)[:outputs]

@@ -1,0 +1,37 @@
+"""Command line: ``sterna VERB``, one file a verb. Verbs import what they need when they run, so that the help of all
+and the verbs of the driver work without torch and without the hardware tools."""
+
+import typer
+
+from sterna.cli.compile import compile_model
+from sterna.cli.demo import demo
+from sterna.cli.doctor import doctor
+from sterna.cli.evaluate import evaluate
+from sterna.cli.output import guarded
+from sterna.cli.run import run
+from sterna.cli.simulate import simulate
+from sterna.cli.train import train
+
+app = typer.Typer(
+    name="sterna",
+    help="Ternary neural networks on small FPGAs: train, compile, simulate, infer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for name, verb in (
+    ("doctor", doctor),
+    ("train", train),
+    ("compile", compile_model),
+    ("simulate", simulate),
+    ("eval", evaluate),
+    ("run", run),
+    ("demo", demo),
+):
+    app.command(name)(guarded(verb))
+
+
+def main() -> None:
+    """Entry point of the executable ``sterna``."""
+    app()

@@ -1,0 +1,27 @@
+"""Opening devices for the verbs, with the build of a simulation shown as it goes."""
+
+from importlib import import_module
+
+from sterna.cli.output import Work
+from sterna.driver import Device, open_device
+from sterna.spec.configuration import configuration_named
+from sterna.spec.errors import ToolError
+
+
+def build(name: str, work: Work, *, waves: bool = False) -> str:
+    """Builds the Verilated device of configuration ``name`` unless the cache holds it; gives its executable's path."""
+    configuration_named(name)
+    try:
+        device = import_module("sterna.sim.device")
+    except ImportError as error:
+        raise ToolError(f"simulating a device needs more tools ({error}); mend: pip install 'sterna[sim]'") from error
+    with work.described(f"build sim:{name}") as progress:
+        return str(device.build_device(name, waves=waves, progress=progress))
+
+
+def opened(url: str, work: Work) -> Device:
+    """The open device of ``url``; see :func:`sterna.driver.open_device`."""
+    scheme, _, name = url.partition(":")
+    if scheme == "sim" and name:
+        build(name, work)
+    return open_device(url)

@@ -1,0 +1,66 @@
+"""``sterna train``: a preset from a seed to a model file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sterna.cli.output import Work, print_json, print_table, work
+
+if TYPE_CHECKING:
+    from sterna.train import TrainResult
+
+
+def train_and_save(preset: str, seed: int, output: Path, data: Path | None, work: Work) -> "TrainResult":
+    """Trains a preset with a bar for each phase, and writes the model file."""
+    from sterna.spec.model_file import save_network
+    from sterna.train import Progress, train
+
+    bars: dict[str, Any] = {}
+    with work.counted("train: float") as float_bar, work.counted("train: quantised") as quantised_bar:
+        bars["float"], bars["quantised"] = float_bar, quantised_bar
+
+        def show(entry: Progress) -> None:
+            bars[entry.phase](entry.epoch, entry.epochs)
+
+        result = train(preset, seed, data_dir=data, progress=show)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    save_network(result.network, output)
+    return result
+
+
+def train(
+    preset: Annotated[str, typer.Argument(help="What to train, and how.")] = "digits-mlp",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model file to write.")] = Path("digits.safetensors"),
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of data sets, before $STERNA_DATA.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Train a ternary network and write its model file."""
+    from sterna.spec.model_file import bits_per_weight
+
+    with work() as shown:
+        result = train_and_save(preset, seed, output, data_dir, shown)
+    report = result.report
+    if json:
+        print_json({
+            "model": str(output), "preset": preset, "seed": seed, "weights": result.network.weights,
+            "bits_per_weight": bits_per_weight(result.network),
+            "accuracy": {"float": result.float_accuracy, "quantised": result.quantised_accuracy,
+                         "golden": result.integer_accuracy},
+            "conversion": report.as_dict(), "zero_activations": result.zero_activations,
+        })  # fmt: skip
+        return
+    columns = ["layer", "trits", "non-zero", "blocks kept", "values compared", "differing"]
+    print_table(f"{preset}, seed {seed}", columns, [
+        [layer.name, str(trits), f"{layer.density:.1%}", f"{layer.block_density:.1%}", str(layer.compared),
+         str(layer.differing)]
+        for layer, trits in zip(report.layers, _trits(result), strict=True)
+    ])  # fmt: skip
+    typer.echo(f"held-out accuracy: float {result.float_accuracy:.2%}, quantised {result.quantised_accuracy:.2%}, "
+               f"golden {result.integer_accuracy:.2%}")  # fmt: skip
+    typer.echo(f"wrote {output}: {result.network.weights} weights, {bits_per_weight(result.network):.3f} bits each")
+
+
+def _trits(result: "TrainResult") -> list[int]:
+    return [sum(plane.trits.size for plane in layer.planes) for layer in result.network.layers]
