@@ -1,0 +1,56 @@
+"""The device's end of the link: everything between the host's bytes and the core."""
+
+from typing import Any
+
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from sterna.gateware.control.controller import Controller
+from sterna.gateware.link.receiver import FrameReceiver
+from sterna.gateware.link.transmitter import FrameTransmitter
+from sterna.spec.configuration import Configuration
+
+CORE_PORTS = "write", "inputs", "starts", "running", "reads", "read_values", "counters"
+
+
+class Endpoint(wiring.Component):
+    """rx → receiver → controller → transmitter → tx; the controller works the core.
+
+    Latency, throughput, flow control and bad input: see the three parts.
+
+    Members
+    -------
+    rx : ``In(stream(8))``
+        Bytes from the host.
+    tx : ``Out(stream(8))``
+        Bytes to the host.
+    write, inputs, starts, running, reads, read_values, counters
+        The core; see ``sterna.gateware.interfaces``.
+    """
+
+    def __init__(self, *, configuration: Configuration, build_id: int = 0):
+        self._controller = Controller(configuration=configuration, build_id=build_id)
+        core = {name: self._controller.signature.members[name] for name in CORE_PORTS}
+        super().__init__({"rx": In(stream.Signature(8)), "tx": Out(stream.Signature(8))} | core)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.receiver = receiver = FrameReceiver()
+        m.submodules.controller = controller = self._controller
+        m.submodules.transmitter = transmitter = FrameTransmitter()
+
+        connect(m, flipped(self.rx), receiver.i)
+        connect(m, receiver.o, controller.requests)
+        connect(m, controller.answers, transmitter.i)
+        connect(m, transmitter.o, flipped(self.tx))
+
+        for name in ("write", "inputs", "starts", "reads", "read_values"):
+            connect(m, getattr(controller, name), flipped(getattr(self, name)))
+        m.d.comb += [
+            controller.running.eq(self.running),
+            controller.counters.eq(self.counters),
+            controller.good_frames.eq(receiver.good_frames),
+            controller.bad_frames.eq(receiver.bad_frames),
+        ]
+        return m
