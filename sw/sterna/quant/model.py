@@ -72,7 +72,7 @@ class QuantisedModel(nn.Module):
             source = Signal(source.integers, layer.activation.step.double(), folded.minimum, folded.maximum)
 
     def _source(self, images: Tensor) -> Signal:
-        flat = images.reshape(len(images), -1)
+        flat = images.flatten(1)
         if self.training:
             integers = round_half_up(flat / self.input.scale)
             step = torch.tensor(self.input.scale)

@@ -1,0 +1,82 @@
+"""LSQ values and gradients against the formulas of the paper."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sterna.quant.lsq import SMALLEST_STEP, LearnedStep
+
+
+def quantiser(bits: int, relu: bool, step: float) -> LearnedStep:
+    made = LearnedStep(bits, relu=relu)
+    made.raw_step.data.fill_(step)
+    made.initialised.fill_(True)
+    return made
+
+
+@pytest.mark.parametrize(("bits", "relu", "bounds"), [(8, True, (0, 127)), (8, False, (-127, 127)), (2, False, (-1, 1))])
+def test_ranges_are_symmetric_or_start_at_zero(bits, relu, bounds):
+    made = LearnedStep(bits, relu=relu)
+    assert (made.low, made.high) == bounds
+
+
+@given(
+    st.integers(2, 8), st.booleans(), st.sampled_from([0.25, 0.5, 1.5]),
+    st.lists(st.floats(-300, 300, width=32), min_size=1, max_size=12),
+)  # fmt: skip
+def test_values_and_gradients_are_those_of_the_paper(bits, relu, step, values):
+    made = quantiser(bits, relu, step)
+    v = torch.tensor([values]).requires_grad_()
+    q, s = made(v)
+    (q * s).sum().backward()
+    q = q.detach()
+    factor = (len(values) * made.high) ** -0.5
+    wanted_of_step = 0.0
+    for i, value in enumerate(values):
+        ratio = value / step
+        if ratio <= made.low or ratio >= made.high:
+            bound = made.low if ratio <= made.low else made.high
+            assert float(q[0, i]) == bound
+            # at a bound itself both one-sided slopes are right
+            assert float(v.grad[0, i]) == 0 or ratio in (made.low, made.high)
+            wanted_of_step += bound if float(v.grad[0, i]) == 0 else bound - ratio
+        else:
+            rounded = int(torch.floor(torch.tensor(ratio) + 0.5))
+            assert float(q[0, i]) == rounded
+            assert float(v.grad[0, i]) == pytest.approx(1)
+            wanted_of_step += rounded - ratio
+    assert float(made.raw_step.grad) == pytest.approx(wanted_of_step * factor, rel=1e-4, abs=1e-3)
+
+
+def test_the_first_batch_sets_the_step_once():
+    made = LearnedStep(4, relu=True)
+    generator = torch.Generator().manual_seed(0)
+    made(torch.randn(64, 32, generator=generator))
+    step = float(made.step.detach())
+    made(100 * torch.randn(64, 32, generator=generator))
+    assert float(made.step.detach()) == step != 1
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_the_first_step_has_about_the_least_squared_error(bits):
+    v = torch.randn(512, 16, generator=torch.Generator().manual_seed(0))
+    made = LearnedStep(bits, relu=False)
+    made.calibrate(v)
+
+    def error(step: float) -> float:
+        q = torch.clip(torch.floor(v / step + 0.5), made.low, made.high)
+        return float(((q * step - v) ** 2).mean())
+
+    found = error(float(made.step.detach()))
+    assert all(found <= 1.1 * error(0.02 * k * float(v.abs().max()) / made.high) for k in range(1, 100))
+
+
+def test_a_batch_of_zeros_leaves_a_usable_step():
+    made = LearnedStep(8, relu=True)
+    made(torch.zeros(4, 3))
+    assert float(made.step.detach()) == 1
+
+
+def test_the_step_stays_positive_whatever_the_optimiser_does():
+    made = quantiser(8, True, -3.0)
+    assert float(made.step.detach()) == pytest.approx(SMALLEST_STEP)
