@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +15,7 @@ from typing import Self
 from amaranth.lib import wiring
 
 from sterna.sim.verilate import Progress, quiet, verilate
-from sterna.sim.verilog import to_verilog
+from sterna.sim.verilog import Verilog, to_verilog
 from sterna.spec.configuration import configuration_named
 from sterna.spec.errors import ConfigurationError, DeviceLostError, DeviceTimeoutError, ToolError
 
@@ -51,14 +52,17 @@ def build_device(
     ``component``: another component with the ports ``rx`` and ``tx`` of the accelerator, run in its place. Raises
     :class:`ConfigurationError` for an unknown name, :class:`ToolError` if a build tool is missing or fails.
     """
-    if component is None:
-        from sterna.accelerator import Accelerator
-
-        configuration = configuration_named(name)
-        progress(f"elaborating {name}")
-        component = Accelerator(configuration=configuration)
     progress("writing Verilog")
-    return verilate(to_verilog(component), HARNESS, waves=waves, name=f"device-{name}", progress=progress)
+    verilog = _accelerator_verilog(name) if component is None else to_verilog(component)
+    return verilate(verilog, HARNESS, waves=waves, name=f"device-{name}", progress=progress)
+
+
+@lru_cache(maxsize=8)
+def _accelerator_verilog(name: str) -> Verilog:
+    """Verilog of a standard configuration: seconds of work, and always the same within a process."""
+    from sterna.accelerator import Accelerator
+
+    return to_verilog(Accelerator(configuration=configuration_named(name)))
 
 
 def _options(*, stalls: int, seed: int, power_up: int | None, waves: Path | None, linger: int | None) -> list[str]:

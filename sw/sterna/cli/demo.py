@@ -127,7 +127,9 @@ def demo(
         wrong.append("outputs differ from golden's")
     if with_skip.counted > MOST_CYCLES * dense.counted:
         wrong.append(f"the skips save less than {1 - MOST_CYCLES:.0%} of the cycles")
-    if max(abs(with_skip.off), abs(dense.off)) > MODEL_TOLERANCE:
+    if not dense.counted:
+        wrong.append(f"{url} counts no cycles")
+    elif max(abs(with_skip.off), abs(dense.off)) > MODEL_TOLERANCE:
         wrong.append(f"cycles are more than {MODEL_TOLERANCE:.0%} off the cycle model")
     for reason in wrong:
         typer.echo(f"sterna: demo: {reason}", err=True)

@@ -53,11 +53,12 @@ def measure(
 
 
 def held_out(network: "IntegerNetwork", data: str, limit: int | None, data_dir: Path | None) -> tuple[Any, Any]:
-    """Images and labels of the test part, at most ``limit`` of them."""
+    """Images (n, size) and labels of the test part, at most ``limit`` of them."""
     from sterna.data import load
 
     dataset = load(data, data_dir)
-    return dataset.test_images[:limit], dataset.test_labels[:limit]
+    images = dataset.test_images[:limit]
+    return images.reshape(len(images), -1), dataset.test_labels[:limit]
 
 
 def evaluate(
@@ -89,7 +90,7 @@ def evaluate(
             measured = measure(device, images, f"infer on {on}", shown,
                                activation_skip=activation_skip, block_skip=block_skip)  # fmt: skip
         outputs = measured.outputs
-        cycles = measured.counters.cycles / len(images)
+        cycles = measured.counters.cycles / len(images) or None  # an emulator counts none
     found = {
         "n": len(images), "accuracy": accuracy(outputs, labels), "equal_golden": equal_images(outputs, golden),
         "cycles_per_image": cycles,
