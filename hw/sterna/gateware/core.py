@@ -1,4 +1,4 @@
-"""The core: feeders → lanes → capture → requantiser → packer, around the memories, led by the sequencer."""
+"""The core: scanner → feeders → lanes → capture → requantiser → packer, around the memories, led by the sequencer."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from sterna.gateware.compute.capture import Capture
 from sterna.gateware.compute.feeder import Feeder
 from sterna.gateware.compute.lanes import Lanes
 from sterna.gateware.compute.requantiser import PARAMETER, Requantiser
+from sterna.gateware.compute.scanner import Scanner
 from sterna.gateware.control.sequencer import Sequencer
 from sterna.gateware.control.tags import output_tags
 from sterna.gateware.interfaces import MemoryWrite, counters, input_activation, read_request, run_request
@@ -20,7 +21,7 @@ from sterna.spec.descriptors import WORD_BITS
 from sterna.spec.image import Region
 
 TAG_QUEUE = 8
-"""Outputs between the sequencer and capture: one scanned, two held by the feeders, four in the pipeline."""
+"""Outputs between the sequencer and capture: one scanned, three before the lanes, four in the pipeline."""
 
 
 class Core(wiring.Component):
@@ -62,14 +63,15 @@ class Core(wiring.Component):
         self._blocks = [Ram(shape=data.ArrayLayout(2, c.pe), depth=c.weight_depth) for _ in range(c.simd)]
         self._block_masks = [Ram(shape=CHUNK, depth=c.mask_depth) for _ in range(c.simd)]
         self._activations = [Ram(shape=signed(c.act_bits), depth=c.activation_depth) for _ in range(c.simd)]
-        self._activation_masks = [Ram(shape=CHUNK, depth=c.activation_depth // CHUNK) for _ in range(c.simd)]
+        masks = data.ArrayLayout(CHUNK, c.simd)  # side by side: all banks are read at the same address
+        self._activation_masks = Ram(shape=masks, depth=c.activation_depth // CHUNK)
         self._program = Ram(shape=WORD_BITS, depth=c.program_depth)
         m.submodules.program = self._program
+        m.submodules.activation_masks = self._activation_masks
         for j in range(c.simd):
             m.submodules[f"blocks_{j}"] = self._blocks[j]
             m.submodules[f"block_masks_{j}"] = self._block_masks[j]
             m.submodules[f"activations_{j}"] = self._activations[j]
-            m.submodules[f"activation_masks_{j}"] = self._activation_masks[j]
 
         def connect_region(region: Region, banks: list[Ram]) -> None:
             depth_bits = (banks[0].depth - 1).bit_length()
@@ -114,32 +116,33 @@ class Core(wiring.Component):
         connect(m, sequencer.program, self._program.read)
         m.d.comb += self.running.eq(sequencer.running)
 
-        # Outputs go to all feeders, each when it is ready for them; their tags wait for capture.
-        m.submodules.tags = tags = fifo.SyncFIFOBuffered(width=output_tags().size, depth=TAG_QUEUE)
-        self._tags = tags
-        self._feeders = [Feeder(configuration=c) for _ in range(c.simd)]
-        taken = Signal(c.simd)
-        complete = Signal()
+        # The scanner takes outputs ahead of the lanes; their tags wait for capture.
+        m.submodules.tags = self._tags = tags = fifo.SyncFIFOBuffered(width=output_tags().size, depth=TAG_QUEUE)
+        m.submodules.scanner = self._scanner = scanner = Scanner(configuration=c)
+        outputs = sequencer.outputs
         m.d.comb += [
-            complete.eq(Cat(*(f.outputs.ready | taken[j] for j, f in enumerate(self._feeders))).all() & tags.w_rdy),
-            sequencer.outputs.ready.eq(complete),
-            tags.w_en.eq(sequencer.outputs.valid & complete),
-            tags.w_data.eq(sequencer.outputs.payload.tags),
+            scanner.outputs.valid.eq(outputs.valid & tags.w_rdy),
+            scanner.outputs.payload.eq(outputs.payload.request),
+            scanner.walk.eq(sequencer.walk),
+            outputs.ready.eq(scanner.outputs.ready & tags.w_rdy),
+            tags.w_en.eq(outputs.valid & scanner.outputs.ready),
+            tags.w_data.eq(outputs.payload.tags),
         ]
-        for j, feeder in enumerate(self._feeders):
-            m.d.comb += [
-                feeder.outputs.valid.eq(sequencer.outputs.valid & ~taken[j]),
-                feeder.outputs.payload.eq(sequencer.outputs.payload.request),
-            ]
-            with m.If(sequencer.outputs.valid):
-                m.d.sync += taken[j].eq((taken[j] | feeder.outputs.ready) & ~complete)
 
     def _build_feeders(self, m: Module) -> None:
         c = self.configuration
         self._flow = Signal()
         self._step = Signal()
-        self._advance = advance = Signal()
+        self._feeders = [Feeder(configuration=c) for _ in range(c.simd)]
+        chunks = self._scanner.chunks
+        masks = self._scanner.activation_masks
+        self._taken = take = Signal()
+        advance = Signal()
         m.d.comb += [
+            chunks.ready.eq(Cat(*(feeder.chunks.ready for feeder in self._feeders)).all()),
+            take.eq(chunks.valid & chunks.ready),
+            self._activation_masks.read.enable.eq(masks.enable),
+            self._activation_masks.read.address.eq(masks.address),
             advance.eq(Cat(*(feeder.complete for feeder in self._feeders)).all() & self._step),
             self._sequencer.advance.eq(advance),
         ]
@@ -152,10 +155,14 @@ class Core(wiring.Component):
 
         for j, feeder in enumerate(self._feeders):
             m.submodules[f"feeder_{j}"] = feeder
-            connect(m, feeder.activation_masks, self._activation_masks[j].read)
-            connect(m, feeder.block_masks, self._block_masks[j].read)
             m.d.comb += [
-                feeder.walk.eq(self._sequencer.walk),
+                self._block_masks[j].read.enable.eq(self._scanner.block_masks.enable),
+                self._block_masks[j].read.address.eq(self._scanner.block_masks.address),
+                feeder.chunks.valid.eq(chunks.valid),
+                feeder.chunks.payload.eq(chunks.payload),
+                feeder.take.eq(take),
+                feeder.activation_mask.eq(self._activation_masks.read.data[j]),
+                feeder.block_mask.eq(self._block_masks[j].read.data),
                 feeder.no_activation_skip.eq(self._sequencer.no_activation_skip),
                 feeder.no_block_skip.eq(self._sequencer.no_block_skip),
                 feeder.step.eq(self._step),
@@ -232,10 +239,12 @@ class Core(wiring.Component):
                 self._activations[j].write.enable.eq(writing & chosen.banks[j]),
                 self._activations[j].write.address.eq(chosen.word),
                 self._activations[j].write.data.eq(chosen.values[j]),
-                self._activation_masks[j].write.enable.eq(writing & chosen.mask_write),
-                self._activation_masks[j].write.address.eq(chosen.word // CHUNK),
-                self._activation_masks[j].write.data.eq(chosen.masks[j]),
             ]
+        m.d.comb += [
+            self._activation_masks.write.enable.eq(writing & chosen.mask_write),
+            self._activation_masks.write.address.eq(chosen.word // CHUNK),
+            self._activation_masks.write.data.eq(chosen.masks),
+        ]
 
     def _build_reads(self, m: Module) -> None:
         # The link borrows the banks' read ports for a cycle; the feeders' addresses wait that long.
@@ -265,17 +274,19 @@ class Core(wiring.Component):
             ]
 
     def _build_counters(self, m: Module) -> None:
+        c = self.configuration
         issuing = Cat(*(feeder.issuing for feeder in self._feeders))
         holding = Cat(*(feeder.holding for feeder in self._feeders))
-        entered = [Mux(feeder.entered, feeder.stored, 0) for feeder in self._feeders]
-        walked = [Mux(feeder.entered, feeder.positions, 0) for feeder in self._feeders]
+        chunk = self._scanner.chunks.payload
+        stored = [feeder.stored for feeder in self._feeders]
         count = self.counters
-        with m.If(self.running):
+        with m.If(self._taken & ~chunk.half):
             m.d.sync += [
-                count.cycles.eq(count.cycles + 1),
-                count.stored.eq(count.stored + sum(entered[1:], entered[0])),
-                count.positions.eq(count.positions + sum(walked[1:], walked[0])),
+                count.stored.eq(count.stored + sum(stored[1:], stored[0])),
+                count.positions.eq(count.positions + c.simd * sum(chunk.positions[1:], chunk.positions[0])),
             ]
+        with m.If(self.running):
+            m.d.sync += count.cycles.eq(count.cycles + 1)
             with m.If(~self._flow):
                 m.d.sync += count.requantiser_stalls.eq(count.requantiser_stalls + 1)
             with m.Elif(~self._step):

@@ -1,4 +1,4 @@
-"""The feeder against a loop over positions: every set bit of mask AND mask exactly once, in order, at its address."""
+"""Scanner and feeder against a loop over positions: every set bit of mask AND mask exactly once, in order, at its address."""
 
 import random
 from typing import Any
@@ -9,6 +9,7 @@ from amaranth.lib import wiring
 
 from gateware.streams import memory, random_bits, simulate, source
 from sterna.gateware.compute.feeder import Feeder
+from sterna.gateware.compute.scanner import Scanner
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import Pointer
 
@@ -18,24 +19,39 @@ CONFIGURATION = Configuration(
 
 
 class GatedFeeder(wiring.Component):
-    """A feeder alone on its core: it advances when it is complete, stepped and allowed to."""
+    """Scanner and one feeder: it takes chunks when allowed, advances when it is complete, stepped and allowed to."""
 
     def __init__(self) -> None:
+        self.scanner = Scanner(configuration=CONFIGURATION)
         self.feeder = Feeder(configuration=CONFIGURATION)
         self.step = Signal()
         self.allow = Signal()
+        self.neighbours = Signal()  # the other feeders have room for a chunk
         self.advanced = Signal()
         super().__init__({})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        m.submodules.scanner = self.scanner
         m.submodules.feeder = self.feeder
+        chunks = self.scanner.chunks
         m.d.comb += [
+            chunks.ready.eq(self.feeder.chunks.ready & self.neighbours),
+            self.feeder.chunks.valid.eq(chunks.valid),
+            self.feeder.chunks.payload.eq(chunks.payload),
+            self.feeder.take.eq(chunks.valid & chunks.ready),
             self.feeder.step.eq(self.step),
             self.advanced.eq(self.step & self.allow & self.feeder.complete),
             self.feeder.advance.eq(self.advanced),
         ]
         return m
+
+
+class Masks:
+    """A mask memory: the scanner addresses it, the feeder gets its data."""
+
+    def __init__(self, port: Any, data: Signal) -> None:
+        self.enable, self.address, self.data = port.enable, port.address, data
 
 
 def expected_issues(
@@ -106,24 +122,24 @@ def test_every_position_that_counts_is_issued_once_in_order_under_any_stall(seed
         walk, outputs, activation_masks, block_masks, no_activation_skip, no_block_skip
     )
     dut = GatedFeeder()
-    feeder = dut.feeder
+    feeder, scanner = dut.feeder, dut.scanner
     issues: list[list[tuple[int, int, int]]] = [[]]
     walked = {"positions": 0, "stored": 0}
 
     async def watch(ctx: Any) -> None:
-        ctx.set(feeder.walk, walk)
+        ctx.set(scanner.walk, walk)
         ctx.set(feeder.no_activation_skip, no_activation_skip)
         ctx.set(feeder.no_block_skip, no_block_skip)
         pending = False  # what stands in the address stage has not been looked at
         ended = 0
         while ended < len(outputs):
-            names = (dut.step, dut.advanced, feeder.read, feeder.block, feeder.word, feeder.present, feeder.entered,
-                     feeder.positions, feeder.stored)  # fmt: skip
-            _, _, step, advanced, read, block, word, present, entered, count, blocks = await ctx.tick().sample(*names)
+            names = (dut.step, dut.advanced, feeder.read, feeder.block, feeder.word, feeder.present, feeder.take,
+                     scanner.chunks.payload, feeder.stored)  # fmt: skip
+            _, _, step, advanced, read, block, word, present, take, chunk, blocks = await ctx.tick().sample(*names)
             if pending and read and step:
                 issues[-1 if not just_advanced else -2].append((block, word, present))
-            if entered:
-                walked["positions"] += count
+            if take and not chunk.half:
+                walked["positions"] += int(chunk.positions).bit_count()
                 walked["stored"] += blocks
             if step:
                 just_advanced = bool(advanced)
@@ -137,9 +153,11 @@ def test_every_position_that_counts_is_issued_once_in_order_under_any_stall(seed
             issues[-2].append((block, word, present))
 
     simulate(
-        dut, watch, source(feeder.outputs, outputs, rng, rng.choice([0, 0.8])),
+        dut, watch, source(scanner.outputs, outputs, rng, rng.choice([0, 0.8])),
         steps=random_bits(dut.step, rng, rng.choice([1, 0.5])), allows=random_bits(dut.allow, rng, rng.choice([1, 0.3])),
-        activations=memory(feeder.activation_masks, activation_masks), blocks=memory(feeder.block_masks, block_masks),
+        neighbours=random_bits(dut.neighbours, rng, rng.choice([1, 0.5])),
+        activations=memory(Masks(scanner.activation_masks, feeder.activation_mask), activation_masks),
+        blocks=memory(Masks(scanner.block_masks, feeder.block_mask), block_masks),
     )  # fmt: skip
     assert issues[:-1] == expected
     assert walked == {"positions": positions, "stored": stored}
@@ -147,14 +165,14 @@ def test_every_position_that_counts_is_issued_once_in_order_under_any_stall(seed
 
 def test_full_chunks_are_issued_without_a_gap() -> None:
     dut = GatedFeeder()
-    feeder = dut.feeder
+    feeder, scanner = dut.feeder, dut.scanner
     walk = {"rows": 0, "chunks": 3, "tail": CHUNK - 1, "pitch": 0}
     outputs = [{"word": 0, "pointer": p.value} for p in (Pointer.RESET, Pointer.CONTINUE, Pointer.CONTINUE)]
     rng = random.Random(0)
     cycles = {"issuing": 0, "all": 0}
 
     async def watch(ctx: Any) -> None:
-        ctx.set(feeder.walk, walk)
+        ctx.set(scanner.walk, walk)
         ended = 0
         while ended < len(outputs):
             _, _, issuing, advanced = await ctx.tick().sample(feeder.issuing, dut.advanced)
@@ -163,8 +181,9 @@ def test_full_chunks_are_issued_without_a_gap() -> None:
             ended += advanced
 
     simulate(
-        dut, watch, source(feeder.outputs, outputs, rng, 0), steps=random_bits(dut.step, rng, 1),
-        allows=random_bits(dut.allow, rng, 1), activations=memory(feeder.activation_masks, [0xFF] * 64),
-        blocks=memory(feeder.block_masks, [0xFF] * 256),
+        dut, watch, source(scanner.outputs, outputs, rng, 0), steps=random_bits(dut.step, rng, 1),
+        allows=random_bits(dut.allow, rng, 1), neighbours=random_bits(dut.neighbours, rng, 1),
+        activations=memory(Masks(scanner.activation_masks, feeder.activation_mask), [0xFF] * 64),
+        blocks=memory(Masks(scanner.block_masks, feeder.block_mask), [0xFF] * 256),
     )  # fmt: skip
     assert cycles == {"issuing": 3 * 4 * CHUNK, "all": 3 * 4 * CHUNK}

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from sterna.gateware.compute.feeder import output_request, walk_layout
+from sterna.gateware.compute.scanner import output_request, walk_layout
 from sterna.gateware.control.tags import output_tags
 from sterna.gateware.interfaces import run_request
 from sterna.gateware.memory.ram import ReadPort
