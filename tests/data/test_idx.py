@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sterna.data.idx import parse_idx, read_idx
 from sterna.spec.errors import DataError
 

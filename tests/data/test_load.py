@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from sterna import data
 from sterna.data import mnist, source
 from sterna.data.source import RemoteFile
@@ -111,7 +112,7 @@ def test_labels_that_do_not_go_with_the_images_are_refused(tiny: Path):
     (tiny / "mnist" / mnist.FILES[3]).write_bytes(content)
     files[mnist.FILES[3]] = files[labels]
     assert images in files
-    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte.gz does not label 2 images of 10 classes"):
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte\.gz does not label 2 images of 10 classes"):
         data.load("mnist", tiny)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sterna.quant.lsq import SMALLEST_STEP, LearnedStep
 
 
@@ -14,7 +15,9 @@ def quantiser(bits: int, relu: bool, step: float) -> LearnedStep:
     return made
 
 
-@pytest.mark.parametrize(("bits", "relu", "bounds"), [(8, True, (0, 127)), (8, False, (-127, 127)), (2, False, (-1, 1))])
+@pytest.mark.parametrize(
+    ("bits", "relu", "bounds"), [(8, True, (0, 127)), (8, False, (-127, 127)), (2, False, (-1, 1))]
+)
 def test_ranges_are_symmetric_or_start_at_zero(bits, relu, bounds):
     made = LearnedStep(bits, relu=relu)
     assert (made.low, made.high) == bounds

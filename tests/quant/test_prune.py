@@ -1,10 +1,13 @@
 """Block masks: whole blocks, the target density, balance over tiles and banks, the largest blocks kept."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sterna.quant.prune import block_density, block_mask, density_at
 
 shapes = st.tuples(st.integers(1, 20), st.integers(1, 40))
@@ -44,7 +47,7 @@ def test_the_schedule_falls_from_dense_to_the_target_and_stays_there(target):
     densities = [density_at(progress / 20, target) for progress in range(-2, 25)]
     assert densities[:3] == pytest.approx([1, 1, 1])
     assert densities[-5:] == pytest.approx([target] * 5)
-    assert all(later <= earlier + 1e-12 for earlier, later in zip(densities, densities[1:], strict=False))
+    assert all(later <= earlier + 1e-12 for earlier, later in pairwise(densities))
 
 
 @given(shapes, st.sampled_from([1, 4, 8]), st.integers(0, 99))

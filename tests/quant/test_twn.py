@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from sterna.quant.twn import Twn, ternarise
 
 SHAPE = (3, 7)

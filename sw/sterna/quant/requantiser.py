@@ -53,17 +53,21 @@ def reachable(trits: npt.NDArray[np.integer], low: int, high: int) -> tuple[Int6
 def round_slopes(slope: Float64, offset: Float64, lowest: Int64, highest: Int64) -> Float64:
     """Rounds slopes to ``±m / 2**s`` with the largest s at which m fits its 16 bits and every sum its 34.
 
-    All float64 or int64 (out,); ``lowest`` and ``highest`` bound the accumulators. Returns float64 (out,), exact.
+    All float64 or int64 (out,); ``lowest`` and ``highest`` bound the accumulators. Returns float64 (out,), exact. A
+    channel that is not finite is left as it is.
     """
-    magnitude = np.abs(slope)
-    spread = magnitude * np.maximum(np.abs(lowest), np.abs(highest)) + np.abs(offset) + 1.0
+    finite = np.isfinite(slope) & np.isfinite(offset)
+    magnitude = np.abs(np.where(finite, slope, 0.0))
+    extreme = np.maximum(np.abs(lowest), np.abs(highest))
+    with np.errstate(over="ignore"):
+        spread = magnitude * extreme + np.abs(np.where(finite, offset, 0.0)) + 1.0
     with np.errstate(divide="ignore"):
         for_multiplier = np.floor(np.log2(MAX_MULTIPLIER) - np.log2(magnitude))
     for_sum = np.floor(SUM_BITS - 1 - np.log2(spread))
     shift = np.clip(np.minimum(for_multiplier, for_sum), 0, MAX_SHIFT)
     multiplier = np.minimum(np.floor(np.ldexp(magnitude, shift.astype(np.int64)) + 0.5), MAX_MULTIPLIER)
-    rounded: Float64 = np.copysign(np.ldexp(multiplier, -shift.astype(np.int64)), slope)
-    return rounded
+    rounded = np.copysign(np.ldexp(multiplier, -shift.astype(np.int64)), slope)
+    return np.where(finite, rounded, slope)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,175 @@
+"""The integer network computes what the fake-quantised model computes: exactly, tensor by tensor."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from quant.models import random_images, random_model
+from sterna.golden import trace
+from sterna.quant import export, export_network
+from sterna.quant.weights import WeightPlane
+from sterna.spec.errors import InputError, ModelError
+
+
+@pytest.mark.parametrize("act_bits", [2, 3, 8])
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_every_tensor_of_the_model_is_the_golden_models(seed, relu, act_bits):
+    model = random_model(seed, act_bits=act_bits, relu=relu)
+    network, report = export_network(model, name="random")
+    assert report.differing == 0
+    images = random_images(seed, 200, 12)
+    traced = model.trace(torch.from_numpy(images))
+    golden = trace(network, images)
+    assert set(golden) == set(traced)
+    for name, integers in traced.items():
+        assert np.array_equal(integers.numpy(), np.asarray(golden[name]).reshape(integers.shape)), name
+    logits = network.predict(images)
+    assert np.array_equal(logits, model.integers(torch.from_numpy(images)))
+    (scale,) = network.output_scale
+    assert np.array_equal(logits * scale, model(torch.from_numpy(images)))
+
+
+def test_the_folded_model_is_close_to_the_same_layers_in_float():
+    """Catches what exactness alone cannot: a wrong fold on both sides."""
+    model = random_model(0, density=1.0)
+    images = torch.from_numpy(random_images(0, 100, 12))
+    x = torch.floor(images.double() / model.input.scale + 0.5) * model.input.scale
+    for _, layer in model.named_layers():
+        (plane,) = layer.weights.planes(layer.weight, layer.mask)
+        z = x @ (plane.trits * plane.scale[:, None]).double().T + layer.bias.double()
+        if layer.norm is not None:
+            z = layer.norm.double()(z)
+            layer.norm.float()
+        step = layer.activation.step.double()
+        x = torch.clip(torch.floor(z / step + 0.5), layer.activation.low, layer.activation.high) * step
+    differing = (model(images) - x.detach()).abs() / model.output_step
+    assert differing.max() <= 1.5
+    assert (differing > 0.5).double().mean() < 0.02
+
+
+def test_training_and_evaluation_mode_agree_but_for_float32_once_statistics_have_settled():
+    model = random_model(1)
+    images = torch.from_numpy(random_images(1, 100, 12))
+    exact = model(images)
+    model.train()
+    for _, layer in model.named_layers():
+        if layer.norm is not None:
+            layer.norm.eval()
+    off = (model(images).detach() - exact).abs() / model.output_step
+    assert (off > 1.5).double().mean() < 0.02
+
+
+def test_bounds_and_counts_of_the_report_are_those_of_the_network():
+    model = random_model(2)
+    network, report = export_network(model, name="random", metadata={"seed": 2})
+    assert network.metadata == {"seed": 2}
+    assert network.input.shape == (1, 1, 12)
+    golden = trace(network, random_images(0, 300, 12))
+    source, low, high = "input", -24, 127
+    for layer, told in zip(network.layers, report.layers, strict=True):
+        trits = layer.planes[0].trits[:, 0, 0, :].astype(np.int64)
+        plus, minus = (trits > 0).sum(1), (trits < 0).sum(1)
+        lowest, highest = plus * low - minus * high, plus * high - minus * low
+        assert (told.lowest, told.highest) == (lowest.min(), highest.max())
+        assert told.compared == (highest - lowest + 1).sum()
+        assert told.channels == len(trits)
+        assert told.density == np.count_nonzero(trits) / trits.size
+        accumulators = np.asarray(golden[source]).reshape(300, -1) @ trits.T
+        assert (accumulators >= lowest).all()
+        assert (accumulators <= highest).all()
+        source, low, high = layer.name, layer.minimum, layer.maximum
+    assert report.compared == sum(layer.compared for layer in report.layers)
+    largest = 1 << (report.acc_bits - 1)
+    assert all(-largest <= layer.lowest and layer.highest < largest for layer in report.layers)
+    assert any(layer.lowest < -largest // 2 or layer.highest >= largest // 2 for layer in report.layers)
+    assert json.loads(json.dumps(report.as_dict()))["compared"] == report.compared
+
+
+def test_pruned_blocks_reach_the_network_as_zero_blocks():
+    network, report = export_network(random_model(0, density=0.5), name="random")
+    for layer, told in zip(network.layers[:-1], report.layers, strict=False):
+        trits = layer.planes[0].trits[:, 0, 0, :]
+        blocks = [trits[t : t + 4, k].any() for t in range(0, len(trits), 4) for k in range(trits.shape[1])]
+        assert np.mean(blocks) == told.block_density <= 0.5
+
+
+def test_unrounded_slopes_are_compared_with_what_the_unrounded_model_says():
+    model = random_model(0)
+    _, rounded = export_network(model, name="random")
+    for _, layer in model.named_layers():
+        layer.round_slopes = False
+    network, report = export_network(model, name="random")
+    assert all(layer.changed_by_rounding == 0 == layer.slope_change for layer in report.layers)
+    assert any(layer.slope_change > 0 for layer in rounded.layers)
+    images = random_images(0, 500, 12)
+    if report.differing == 0:
+        assert np.array_equal(network.predict(images), model.integers(torch.from_numpy(images)))
+
+
+def test_exporting_twice_gives_the_same_network():
+    first, second = (export_network(random_model(3), name="random")[0] for _ in range(2))
+    for a, b in zip(first.layers, second.layers, strict=True):
+        assert np.array_equal(a.planes[0].trits, b.planes[0].trits)
+        assert np.array_equal(a.planes[0].multiplier, b.planes[0].multiplier)
+        assert np.array_equal(a.bias, b.bias)
+        assert np.array_equal(a.shift, b.shift)
+
+
+def test_export_checks_itself_on_the_sample_and_leaves_the_mode_alone(monkeypatch):
+    model = random_model(0).train()
+    sample = random_images(0, 20, 12)
+    network = export(model, sample, name="checked")
+    assert model.training
+    assert network.name == "checked"
+    logits = np.asarray(network.predict(sample))
+    monkeypatch.setattr("sterna.spec.network.IntegerNetwork.predict", lambda *_: logits ^ 1)
+    with pytest.raises(ModelError, match="60 of 60 outputs of the integer network differ from the model's"):
+        export(model, sample)
+
+
+def test_two_bit_activations_with_eight_bit_input_and_output_need_eight_bits():
+    assert export_network(random_model(0, act_bits=2), name="random")[0].act_bits == 8
+
+
+def test_what_is_not_finite_is_refused_by_layer_and_channel():
+    model = random_model(0)
+    *_, (_, layer) = model.named_layers()
+    layer.bias.data[1] = torch.nan
+    text = "layer 'dense3' channel 1: slope"
+    with pytest.raises(ModelError, match=re.escape(text)):
+        export_network(model, name="random")
+
+
+def test_weights_that_are_not_finite_are_refused_too():
+    model = random_model(0)
+    (_, layer), *_ = model.named_layers()
+    layer.weight.data[1, 1] = torch.nan
+    with pytest.raises(ModelError, match="layer 'dense0' channel 1: slope nan"):
+        export_network(model, name="random")
+
+
+def test_a_layer_of_two_planes_is_refused_until_it_can_be_proved(monkeypatch):
+    model = random_model(0)
+    (_, layer), *_ = model.named_layers()
+    twice = layer.weights.planes(layer.weight, layer.mask) * 2
+    assert isinstance(twice[1], WeightPlane)
+    monkeypatch.setattr(type(layer.weights), "planes", lambda *_: twice)
+    with pytest.raises(ModelError, match="layer 'dense0' has 2 planes; export proves layers of one plane"):
+        export_network(model, name="random")
+
+
+@pytest.mark.parametrize(("images", "text"), [(torch.full((1, 12), 17.0), "17"), (torch.zeros(1, 11), "(1, 11)")])
+def test_the_model_refuses_the_images_that_the_network_refuses(images, text):
+    model = random_model(0)
+    with pytest.raises(InputError, match=re.escape(text)):
+        model(images)
+
+
+def test_reports_are_plain_values():
+    _, report = export_network(random_model(0), name="random")
+    assert dataclasses.is_dataclass(report.layers[0])
