@@ -17,7 +17,9 @@ def random_configuration(rng: np.random.Generator) -> Configuration:
     )  # fmt: skip
 
 
-def random_dense_network(rng: np.random.Generator, act_bits: int, *, widest: int = 70, layers: int = 3) -> IntegerNetwork:
+def random_dense_network(
+    rng: np.random.Generator, act_bits: int, *, widest: int = 70, layers: int = 3
+) -> IntegerNetwork:
     """A chain of 1…``layers`` dense layers of 1…``widest`` channels, with pruned blocks and every kind of parameter."""
     limit = max_activation(act_bits)
     widths = [int(width) for width in rng.integers(1, widest + 1, rng.integers(2, layers + 2))]

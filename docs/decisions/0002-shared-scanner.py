@@ -11,7 +11,13 @@ import numpy as np
 
 OUTPUTS = 300
 CHUNK = 8
-SHAPES = {"dense K=64": (4, 2), "dense K=256": (4, 8), "conv 3x3x16": (4, 6), "conv 3x3x64": (4, 18), "conv 3x3x64, simd 8": (8, 9)}
+SHAPES = {
+    "dense K=64": (4, 2),
+    "dense K=256": (4, 8),
+    "conv 3x3x16": (4, 6),
+    "conv 3x3x64": (4, 18),
+    "conv 3x3x64, simd 8": (8, 9),
+}
 
 
 def independent(issued: np.ndarray) -> int:

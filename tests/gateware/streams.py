@@ -11,7 +11,9 @@ from amaranth.sim import Simulator
 MAX_CYCLES = 100_000
 
 
-def simulate(component: Elaboratable, *benches: Callable[[Any], Any], cycles: int = MAX_CYCLES, **background: Any) -> None:
+def simulate(
+    component: Elaboratable, *benches: Callable[[Any], Any], cycles: int = MAX_CYCLES, **background: Any
+) -> None:
     """Runs ``benches`` to their end; fails if that takes more than ``cycles``. ``background`` benches do not count."""
     simulator = Simulator(component)
     simulator.add_clock(1e-6)

@@ -113,7 +113,11 @@ def test_cycles_follow_the_cycle_model() -> None:
     )
     while True:
         network = random_dense_network(rng, 8, widest=160, layers=2)
-        if len(network.layers) == 2 and 0 < network.layers[1].planes[0].trits.any(axis=0).mean() and network.weights > 9000:
+        if (
+            len(network.layers) == 2
+            and network.layers[1].planes[0].trits.any(axis=0).mean() > 0
+            and network.weights > 9000
+        ):
             break
     images = random_images(rng, network, 2)
     for skips in ({"activation_skip": True, "block_skip": True}, {"activation_skip": False, "block_skip": False}):

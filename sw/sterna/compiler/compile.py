@@ -56,7 +56,9 @@ def _compile(network: IntegerNetwork, configuration: Configuration) -> tuple[Ima
     blocks = [np.concatenate(bank) for bank in banks]
     mask_words = np.concatenate(masks, axis=1)
     sections = [
-        Section(Region.WEIGHTS, j * c.weight_depth, pack_trit2(blocks[j])) for j in range(c.simd) if len(blocks[j])
+        Section(Region.WEIGHTS, j * c.weight_depth, pack_trit2(blocks[j]).tobytes())
+        for j in range(c.simd)
+        if len(blocks[j])
     ]
     sections += [Section(Region.MASKS, j * c.mask_depth, mask_words[j].tobytes()) for j in range(c.simd)]
     sections += [
@@ -97,7 +99,9 @@ def _parameters(op: DenseOp, lanes: int) -> bytes:
     return packed + pack_parameter(0, 0, 0) * (lanes - channels)
 
 
-def _descriptor(op: DenseOp, tiles: int, last: bool, allocation: Allocation, configuration: Configuration) -> OpDescriptor:
+def _descriptor(
+    op: DenseOp, tiles: int, last: bool, allocation: Allocation, configuration: Configuration
+) -> OpDescriptor:
     c = configuration
     channels, inputs = op.trits.shape
     positions = words(inputs, c.simd)

@@ -45,7 +45,9 @@ def model_cycles(
     })  # fmt: skip
 
 
-def _op_cycles(op: DenseOp, configuration: Configuration, source: npt.NDArray[np.int8], activation_skip: bool, block_skip: bool) -> float:
+def _op_cycles(
+    op: DenseOp, configuration: Configuration, source: npt.NDArray[np.int8], activation_skip: bool, block_skip: bool
+) -> float:
     c = configuration
     inputs = op.trits.shape[1]
     positions = words(inputs, c.simd)
@@ -58,9 +60,8 @@ def _op_cycles(op: DenseOp, configuration: Configuration, source: npt.NDArray[np
         return padded.reshape(-1, chunks, CHUNK, c.simd).transpose(3, 1, 0, 2).astype(np.float32)
 
     active = source.reshape(len(source), -1) != 0
-    if not activation_skip:
-        # every position of the run is issued, those of the last word's missing inputs too
-        active = np.ones((len(source), inputs), bool)
+    if not activation_skip:  # the last word's missing inputs would be issued too, but bank 0 has none and is as full
+        active = np.ones_like(active)
     activations = chunked(active)
     masks = np.stack([tile.masks for tile in tile_blocks(op, c)])  # (tile, bank, chunk)
     blocks = np.unpackbits(masks[..., None], axis=-1, bitorder="little").transpose(1, 2, 0, 3).astype(np.float32)

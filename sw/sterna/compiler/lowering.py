@@ -24,7 +24,9 @@ class DenseOp:
 def lower(network: IntegerNetwork, configuration: Configuration) -> list[DenseOp]:
     """The network's ops in order. Raises :class:`FitError` naming the layer that the configuration cannot run."""
     if network.act_bits > configuration.act_bits:
-        raise FitError(f"network has {network.act_bits}-bit activations; {configuration.name} has {configuration.act_bits}")
+        raise FitError(
+            f"network has {network.act_bits}-bit activations; {configuration.name} has {configuration.act_bits}"
+        )
     ranges = {network.input.name: _input_range(network)}
     ops = []
     for layer in network.layers:
@@ -48,7 +50,9 @@ def _input_range(network: IntegerNetwork) -> tuple[int, int]:
     return max(low, -limit), min(high, limit)
 
 
-def accumulator_bounds(trits: npt.NDArray[np.int8], low: int, high: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def accumulator_bounds(
+    trits: npt.NDArray[np.int8], low: int, high: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Smallest and largest sum of each output over inputs in ``low … high``; ``trits`` (outputs, inputs)."""
     positive = (trits > 0).sum(axis=1, dtype=np.int64)
     negative = (trits < 0).sum(axis=1, dtype=np.int64)

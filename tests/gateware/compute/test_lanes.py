@@ -78,5 +78,7 @@ def test_capture_hands_on_every_sum_once_and_takes_the_next_as_the_last_leaves(r
     for k, sums in enumerate(outputs):
         groups = received[k * count : (k + 1) * count]
         assert [value for group in groups for value in group["sums"]] == sums
-        assert [(g["group"], g["first"], g["last"]) for g in groups] == [(i, i == 0, i == count - 1) for i in range(count)]
+        assert [(g["group"], g["first"], g["last"]) for g in groups] == [
+            (i, i == 0, i == count - 1) for i in range(count)
+        ]
         assert all(g["tags"]["pointer"] == k % 4 and g["tags"]["last_tile"] == k & 1 for g in groups)

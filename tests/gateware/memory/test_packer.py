@@ -15,7 +15,9 @@ def test_runs_land_in_their_banks_with_their_masks_under_random_stalls(seed: int
     rng = random.Random(seed)
     simd = rng.choice([1, 2, 4, 8])
     group = rng.choice([g for g in (1, 2, 4) if g <= simd])
-    c = Configuration(name="t", simd=simd, pe=4, weight_depth=16, mask_depth=16, activation_depth=128, parameter_depth=16)
+    c = Configuration(
+        name="t", simd=simd, pe=4, weight_depth=16, mask_depth=16, activation_depth=128, parameter_depth=16
+    )
     values: list[list[int | None]] = [[None] * c.activation_depth for _ in range(simd)]
     masks: list[list[int | None]] = [[None] * (c.activation_depth // CHUNK) for _ in range(simd)]
     expected_values = [list(bank) for bank in values]

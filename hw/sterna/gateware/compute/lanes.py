@@ -49,7 +49,9 @@ class Lanes(wiring.Component):
 
         m.d.comb += self.last.eq(tree_final)
         for p in range(c.pe):
-            products = [Mux(trits[j][p][0], Mux(trits[j][p][1], minus[j], plus[j]), 0).as_signed() for j in range(c.simd)]
+            products = [
+                Mux(trits[j][p][0], Mux(trits[j][p][1], minus[j], plus[j]), 0).as_signed() for j in range(c.simd)
+            ]
             while len(products) > 1:  # balanced tree
                 products = [sum(products[k + 1 : k + 2], products[k]) for k in range(0, len(products), 2)]
             tree = Signal(products[0].shape(), name=f"tree_{p}")

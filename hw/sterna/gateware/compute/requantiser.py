@@ -78,12 +78,11 @@ class Requantiser(wiring.Component):
             self.parameters.enable.eq(go & self.groups.valid),
             self.parameters.address.eq(pointer),
         ]
-        with m.If(group.first):
-            with m.Switch(group.tags.pointer):
-                with m.Case(Pointer.REWIND):
-                    m.d.comb += self.parameters.address.eq(base)
-                with m.Case(Pointer.RESET):
-                    m.d.comb += self.parameters.address.eq(0)
+        with m.If(group.first), m.Switch(group.tags.pointer):
+            with m.Case(Pointer.REWIND):
+                m.d.comb += self.parameters.address.eq(base)
+            with m.Case(Pointer.RESET):
+                m.d.comb += self.parameters.address.eq(0)
         with m.If(self.parameters.enable):
             m.d.sync += pointer.eq(self.parameters.address + 1)
             with m.If(group.first & ((group.tags.pointer == Pointer.REBASE) | (group.tags.pointer == Pointer.RESET))):

@@ -102,14 +102,13 @@ class Scanner(wiring.Component):
                 rows_left.eq(self.walk.rows),
                 chunks_left.eq(self.walk.chunks),
             ]
-            with m.If(self.outputs.valid):
-                with m.Switch(request.pointer):
-                    with m.Case(Pointer.REWIND):
-                        m.d.sync += mask_pointer.eq(mask_base)
-                    with m.Case(Pointer.REBASE):
-                        m.d.sync += mask_base.eq(mask_pointer)
-                    with m.Case(Pointer.RESET):
-                        m.d.sync += [mask_pointer.eq(0), mask_base.eq(0)]
+            with m.If(self.outputs.valid), m.Switch(request.pointer):
+                with m.Case(Pointer.REWIND):
+                    m.d.sync += mask_pointer.eq(mask_base)
+                with m.Case(Pointer.REBASE):
+                    m.d.sync += mask_base.eq(mask_pointer)
+                with m.Case(Pointer.RESET):
+                    m.d.sync += [mask_pointer.eq(0), mask_base.eq(0)]
         with m.If(scan):
             m.d.sync += halfway.eq(half | (unaligned & ~row_end))
             with m.If(~half):

@@ -105,7 +105,11 @@ class Sequencer(wiring.Component):
             taken.eq(self.outputs.valid & self.outputs.ready),
             output.request.word.eq(pixel_word),
             output.tags.pointer.eq(
-                Mux(program_first, Pointer.RESET, Mux(op_first, Pointer.REBASE, Mux(tile == 0, Pointer.REWIND, Pointer.CONTINUE)))
+                Mux(
+                    program_first,
+                    Pointer.RESET,
+                    Mux(op_first, Pointer.REBASE, Mux(tile == 0, Pointer.REWIND, Pointer.CONTINUE)),
+                )
             ),
             output.request.pointer.eq(output.tags.pointer),
             output.tags.last_tile.eq(last_tile),
@@ -165,15 +169,13 @@ class Sequencer(wiring.Component):
                             with m.If(last_row):
                                 m.d.sync += row.eq(0)
                                 m.next = "ISSUE"
-            with m.State("ISSUE"):
-                with m.If(unissued == 0):
-                    m.d.sync += [index.eq(0), ops_left.eq(ops_left - 1)]
-                    with m.If(last_op | (ops_left == 1)):
-                        m.next = "DRAIN"
-                    with m.Else():
-                        m.next = "FETCH"
-            with m.State("DRAIN"):
-                with m.If(~writing):
-                    m.d.sync += self.running.eq(0)
-                    m.next = "IDLE"
+            with m.State("ISSUE"), m.If(unissued == 0):
+                m.d.sync += [index.eq(0), ops_left.eq(ops_left - 1)]
+                with m.If(last_op | (ops_left == 1)):
+                    m.next = "DRAIN"
+                with m.Else():
+                    m.next = "FETCH"
+            with m.State("DRAIN"), m.If(~writing):
+                m.d.sync += self.running.eq(0)
+                m.next = "IDLE"
         return m
