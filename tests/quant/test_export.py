@@ -7,12 +7,14 @@ import re
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from quant.models import random_images, random_model
 from sterna.golden import trace
-from sterna.quant import export, export_network
+from sterna.quant import Recipe, export, export_network, prepare
 from sterna.quant.weights import WeightPlane
 from sterna.spec.errors import InputError, ModelError
+from sterna.spec.network import InputSpec
 
 
 @pytest.mark.parametrize("act_bits", [2, 3, 8])
@@ -143,6 +145,14 @@ def test_what_is_not_finite_is_refused_by_layer_and_channel():
     text = "layer 'dense3' channel 1: slope"
     with pytest.raises(ModelError, match=re.escape(text)):
         export_network(model, name="random")
+
+
+def test_a_model_that_has_seen_no_training_batch_is_refused():
+    model = prepare(
+        nn.Sequential(nn.Linear(4, 2)), Recipe(), InputSpec(name="x", shape=(1, 1, 4), low=0, high=1, scale=1)
+    )
+    with pytest.raises(ModelError, match="an activation step is not set; run a batch in training mode first"):
+        export_network(model.eval(), name="random")
 
 
 def test_weights_that_are_not_finite_are_refused_too():

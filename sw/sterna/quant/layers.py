@@ -16,6 +16,7 @@ from sterna.quant.lsq import LearnedStep
 from sterna.quant.prune import block_mask, density_at
 from sterna.quant.recipe import WEIGHT_QUANTISERS, LayerRecipe, Recipe
 from sterna.quant.requantiser import Float64, reachable, round_slopes
+from sterna.spec.errors import ModelError
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +100,11 @@ class QuantisedLinear(nn.Module):
     def fold(self, source: Signal) -> FoldedLayer:
         """Folds BatchNorm, scales and steps into one slope a plane and channel, and one offset a channel.
 
-        ``source``: what the layer reads; only its step and bounds count.
+        ``source``: what the layer reads; only its step and bounds count. Raises :class:`ModelError` before the first
+        training batch, which sets the activation step.
         """
+        if not self.activation.initialised:
+            raise ModelError("an activation step is not set; run a batch in training mode first")
         out = len(self.weight)
         gain = torch.ones(out, dtype=torch.float64)
         shift = torch.zeros_like(gain) if self.bias is None else self.bias.double()
