@@ -1,5 +1,7 @@
 """Random integer networks and configurations from a seeded generator, for benches that do not shrink."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from sterna.spec.arithmetic import max_activation
@@ -25,7 +27,7 @@ def random_dense_network(
     widths = [int(width) for width in rng.integers(1, widest + 1, rng.integers(2, layers + 2))]
     density = rng.choice([0, 0.3, 0.7, 1])
     chain: list[Layer] = []
-    for index, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (inputs, outputs) in enumerate(pairwise(widths)):
         trits = rng.integers(-1, 2, (outputs, 1, 1, inputs)).astype(np.int8)
         kept = rng.random((-(-outputs // 4), 1, 1, inputs)) < density
         trits *= np.repeat(kept, 4, axis=0)[:outputs]

@@ -16,8 +16,8 @@ from sterna.spec.network import IntegerNetwork
 
 
 def run_core(
-    configuration: Configuration, network: IntegerNetwork, images: np.ndarray, *, activation_skip: bool, block_skip: bool,
-    rng: np.random.Generator,
+    configuration: Configuration, network: IntegerNetwork, images: np.ndarray, *, activation_skip: bool,
+    block_skip: bool, rng: np.random.Generator,
 ) -> tuple[np.ndarray, dict[str, int]]:  # fmt: skip
     """Outputs (n, outputs) and counters of one run an image, slots taking turns, reads at random while running."""
     image = compile_network(network, configuration)

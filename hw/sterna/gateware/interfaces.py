@@ -42,7 +42,7 @@ def run_request() -> data.StructLayout:
 
 
 def read_request(configuration: Configuration) -> data.StructLayout:
-    """Payload of the stream of activation reads; each is answered once, in order, on a stream of ``act_bits`` signed."""
+    """Payload of the stream of activation reads; each is answered once, in order, on a stream of activations."""
     return data.StructLayout({"word": 16, "bank": max(1, (configuration.simd - 1).bit_length())})
 
 

@@ -40,15 +40,15 @@ def model_cycles(
     """Mean cycles per image of each layer on a batch of images as :meth:`IntegerNetwork.predict` takes them."""
     tensors = trace(network, images)
     return CycleEstimate({
-        op.layer.name: _op_cycles(op, configuration, tensors[op.source], activation_skip, block_skip)
+        op.layer.name: _op_cycles(op, configuration, tensors[op.source] != 0, activation_skip, block_skip)
         for op in lower(network, configuration)
     })  # fmt: skip
 
 
 def _op_cycles(
-    op: DenseOp, configuration: Configuration, source: npt.NDArray[np.int8], activation_skip: bool, block_skip: bool
+    op: DenseOp, c: Configuration, active: npt.NDArray[np.bool_], activation_skip: bool, block_skip: bool
 ) -> float:
-    c = configuration
+    """``active``: (n, …), where the op's source is not zero."""
     inputs = op.trits.shape[1]
     positions = words(inputs, c.simd)
     chunks = -(-positions // CHUNK)
@@ -59,7 +59,7 @@ def _op_cycles(
         padded[:, :inputs] = flags
         return padded.reshape(-1, chunks, CHUNK, c.simd).transpose(3, 1, 0, 2).astype(np.float32)
 
-    active = source.reshape(len(source), -1) != 0
+    active = active.reshape(len(active), -1)
     if not activation_skip:  # the last word's missing inputs would be issued too, but bank 0 has none and is as full
         active = np.ones_like(active)
     activations = chunked(active)

@@ -1,4 +1,4 @@
-"""Scanner and feeder against a loop over positions: every set bit of mask AND mask exactly once, in order, at its address."""
+"""Scanner and feeder against a loop over positions: each set bit of mask AND mask once, in order, at its address."""
 
 import random
 from typing import Any
@@ -130,7 +130,7 @@ def test_every_position_that_counts_is_issued_once_in_order_under_any_stall(seed
         ctx.set(scanner.walk, walk)
         ctx.set(feeder.no_activation_skip, no_activation_skip)
         ctx.set(feeder.no_block_skip, no_block_skip)
-        pending = False  # what stands in the address stage has not been looked at
+        pending = just_advanced = False  # of what stands in the address stage: not looked at; ended its output
         ended = 0
         while ended < len(outputs):
             names = (dut.step, dut.advanced, feeder.read, feeder.block, feeder.word, feeder.present, feeder.take,
@@ -154,7 +154,8 @@ def test_every_position_that_counts_is_issued_once_in_order_under_any_stall(seed
 
     simulate(
         dut, watch, source(scanner.outputs, outputs, rng, rng.choice([0, 0.8])),
-        steps=random_bits(dut.step, rng, rng.choice([1, 0.5])), allows=random_bits(dut.allow, rng, rng.choice([1, 0.3])),
+        steps=random_bits(dut.step, rng, rng.choice([1, 0.5])),
+        allows=random_bits(dut.allow, rng, rng.choice([1, 0.3])),
         neighbours=random_bits(dut.neighbours, rng, rng.choice([1, 0.5])),
         activations=memory(Masks(scanner.activation_masks, feeder.activation_mask), activation_masks),
         blocks=memory(Masks(scanner.block_masks, feeder.block_mask), block_masks),

@@ -1,4 +1,4 @@
-"""Requantiser against the formula of ``sterna.spec.arithmetic``, parameters in order and rewound, under random stalls."""
+"""Requantiser against the formula of ``sterna.spec.arithmetic``, parameters in order and rewound, random stalls."""
 
 import random
 from typing import Any

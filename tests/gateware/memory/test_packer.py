@@ -8,6 +8,7 @@ import pytest
 from gateware.streams import simulate, sink, source
 from sterna.gateware.memory.packer import Packer
 from sterna.spec.configuration import CHUNK, Configuration
+from sterna.spec.layout import whole_chunks, words
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -26,7 +27,7 @@ def test_runs_land_in_their_banks_with_their_masks_under_random_stalls(seed: int
     free = 0
     for _ in range(3):
         groups, dropped = rng.randint(1, 3 * CHUNK * simd // group), rng.randint(0, 2)
-        word, free = free, free + -(-(-(-groups * group // simd)) // CHUNK) * CHUNK
+        word, free = free, free + whole_chunks(words(groups * group, simd))
         for k in range(groups + dropped):
             run = [rng.choice([0, 0, rng.randint(-127, 127)]) for _ in range(group)]
             payloads.append({

@@ -1,4 +1,4 @@
-"""Capture: takes an output's sums from the lanes at once and hands them on in groups, so that the next output can start."""
+"""Capture: takes an output's sums from the lanes at once and hands them on in groups; the next output can start."""
 
 from typing import Any
 

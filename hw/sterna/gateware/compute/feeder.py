@@ -54,7 +54,7 @@ class Feeder(wiring.Component):
         c = self.configuration
         block_bits = (c.weight_depth - 1).bit_length()
         entry = data.StructLayout({
-            "mask": CHUNK, "blocks": CHUNK, "pointer": block_bits, "word": (c.activation_depth - 1).bit_length(), "last": 1,
+            "mask": CHUNK, "blocks": CHUNK, "pointer": block_bits, "word": self.word.shape(), "last": 1,
         })  # fmt: skip
 
         # Arrival: which positions have to be issued, and where their blocks begin.

@@ -12,8 +12,8 @@ from sterna.spec.configuration import Configuration
 class Lanes(wiring.Component):
     """``pe`` accumulators over ``simd`` inputs: ``sum_p = Σ_cycles Σ_j trits_j[p] · activations_j``.
 
-    Feeders broadcast x and -x once, so a product is one 4-input function per bit: the trit's low bit gates, its high bit
-    selects the sign. Inputs whose ``gates`` bit is low count as zero whatever stands on them.
+    Feeders broadcast x and -x once, so a product is one 4-input function per bit: the trit's low bit gates, its high
+    bit selects the sign. Inputs whose ``gates`` bit is low count as zero whatever stands on them.
 
     Latency: three cycles from inputs to ``sums`` (operands, tree, accumulator). ``sums`` is complete in the cycle in
     which ``last`` is high; the accumulators are zero again in the next. Everything holds while ``flow`` is low.

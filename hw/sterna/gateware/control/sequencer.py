@@ -116,6 +116,8 @@ class Sequencer(wiring.Component):
             output.tags.op_first.eq(op_first),
             output.tags.op_last.eq(op_last),
         ]
+        with m.If(op_first):
+            m.d.comb += output.tags.pointer.eq(Mux(program_first, Pointer.RESET, Pointer.REBASE))
         m.d.sync += unissued.eq(unissued + taken - self.advance)
         with m.If(self.op_done):
             m.d.sync += writing.eq(0)

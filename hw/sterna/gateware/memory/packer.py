@@ -10,7 +10,7 @@ from sterna.spec.configuration import CHUNK, Configuration
 
 
 def packed_run(configuration: Configuration, group: int) -> data.StructLayout:
-    """``group`` neighbouring activations. ``word`` counts with ``first``: where the run begins, a chunk's first word."""
+    """``group`` neighbouring activations. ``word`` counts with ``first``: where the run begins, a multiple of CHUNK."""
     return data.StructLayout({
         "values": data.ArrayLayout(signed(configuration.act_bits), group),
         "word": (configuration.activation_depth - 1).bit_length(),
@@ -33,7 +33,7 @@ def bank_write(configuration: Configuration) -> data.StructLayout:
 
 
 class Packer(wiring.Component):
-    """Activation k of a run goes to bank k mod ``simd``, word ``word + k // simd``; masks are written a chunk at a time.
+    """Activation k of a run goes to bank k mod ``simd``, word ``word + k // simd``; masks go a chunk at a time.
 
     A mask word is written with the activation that completes its chunk or ends the run; words of that chunk which the
     run did not reach count as zero. Latency: none. Throughput: one group a cycle. ``group`` divides ``simd``.
