@@ -13,10 +13,12 @@ from dataclasses import asdict, dataclass, field
 from enum import IntEnum
 from typing import Any, Self
 
+from sterna.spec import strict_json
 from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS
 from sterna.spec.configuration import FORMAT_VERSION, Configuration
-from sterna.spec.errors import ImageError
+from sterna.spec.errors import EncodingError, ImageError
 from sterna.spec.frames import crc32c
+from sterna.spec.strict_json import brief
 
 MAGIC = b"STRNIMG\0"
 MAX_IMAGE_BYTES = 64 << 20
@@ -145,37 +147,56 @@ class Image:
         digest = data[len(MAGIC) + 4 :][:8]
         (length,) = struct.unpack_from("<I", data, start - 4)
         try:
-            header = json.loads(data[start : start + length])
-            return cls._from_parts(digest, header, data[start + length : -4])
-        except ImageError:
-            raise
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            header = strict_json.parse(data[start : start + length])
+        except EncodingError as error:
             raise ImageError(f"program image has a bad header: {error}") from None
+        return cls._from_parts(digest, header, data[start + length : -4])
 
     @classmethod
-    def _from_parts(cls, digest: bytes, header: dict[str, Any], payload: bytes) -> Self:
+    def _from_parts(cls, digest: bytes, header: Any, payload: bytes) -> Self:
+        keys = {"entry", "slot_offset", "input", "outputs", "ops", "estimated_cycles", "sections"}
+        _require(isinstance(header, dict), "not an object")
+        _require(header.keys() >= keys, "lacks", min(keys - header.keys(), default=""))
+        _require(header.keys() <= keys, "unknown key", min(header.keys() - keys, default=""))
+        for name in ("outputs", "ops", "sections"):
+            _require(isinstance(header[name], list), name, header[name])
+        for name in ("entry", "slot_offset", "estimated_cycles"):
+            _require(_is_count(header[name]), name, header[name])
         sections, at = [], 0
-        for region, address, size in header["sections"]:
-            if not (isinstance(address, int) and isinstance(size, int) and address >= 0 and size >= 0):
-                raise ImageError("program image has a bad header: section address or size")
+        for entry in header["sections"]:
+            known = isinstance(entry, list) and len(entry) == 3 and all(map(_is_count, entry)) and entry[0] in _REGIONS
+            _require(known, "section", entry)
+            region, address, size = entry
             sections.append(Section(Region(region), address, payload[at : at + size]))
             at += size
         if at != len(payload):
             raise ImageError(f"program image has {len(payload)} bytes of sections; its header says {at}")
-
-        def place(entry: dict[str, Any]) -> TensorPlace:
-            name, word, count = entry["name"], entry["word"], entry["count"]
-            if not (
-                isinstance(name, str) and isinstance(word, int) and isinstance(count, int) and min(word, count) >= 0
-            ):
-                raise ImageError(f"program image has a bad header: tensor {entry!r}")
-            return TensorPlace(name, word, count)
-
-        numbers = [header["entry"], header["slot_offset"], header["estimated_cycles"]]
-        if not all(isinstance(number, int) and 0 <= number < 1 << 48 for number in numbers):
-            raise ImageError("program image has a bad header: entry, slot offset or cycles")
         return cls(
-            digest=digest, entry=numbers[0], slot_offset=numbers[1], estimated_cycles=numbers[2],
-            input=place(header["input"]), outputs=tuple(map(place, header["outputs"])),
-            ops=tuple(map(place, header["ops"])), sections=tuple(sections),
-        )  # fmt: skip
+            digest=digest,
+            entry=header["entry"],
+            slot_offset=header["slot_offset"],
+            estimated_cycles=header["estimated_cycles"],
+            input=_place(header["input"]),
+            outputs=tuple(map(_place, header["outputs"])),
+            ops=tuple(map(_place, header["ops"])),
+            sections=tuple(sections),
+        )
+
+
+_REGIONS = set(map(int, Region))
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 48
+
+
+def _place(entry: Any) -> TensorPlace:
+    known = isinstance(entry, dict) and entry.keys() == {"name", "word", "count"} and isinstance(entry["name"], str)
+    _require(known and _is_count(entry["word"]) and _is_count(entry["count"]), "tensor", entry)
+    return TensorPlace(entry["name"], entry["word"], entry["count"])
+
+
+def _require(ok: bool, *what: Any) -> None:
+    """``what``: the thing that is wrong, and its value."""
+    if not ok:
+        raise ImageError(f"program image has a bad header: {' '.join((what[0], *map(brief, what[1:])))}")

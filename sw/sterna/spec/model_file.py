@@ -21,21 +21,22 @@ import math
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from sterna.spec.errors import IllegalTritError, ModelError
+from sterna.spec import strict_json
+from sterna.spec.errors import EncodingError, IllegalTritError, ModelError
 from sterna.spec.network import MAX_EXTENT, MAX_LAYERS, MAX_PLANES, InputSpec, IntegerNetwork, Layer, Plane
+from sterna.spec.strict_json import brief
 from sterna.spec.trits import TRITS_PER_BYTE5, pack_trit5, unpack_trit5
 
 MODEL_VERSION = 1
 MAX_MODEL_BYTES = 64 << 20
 MAX_HEADER_BYTES = 4 << 20
-MAX_DIGITS = 20
 METADATA_KEY = "sterna"
 
 Tensors = dict[str, npt.NDArray[Any]]
@@ -77,7 +78,7 @@ def network_to_bytes(network: IntegerNetwork) -> bytes:
         text = _canonical(description | {"sha256": _digest(description, tensors)})
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelError(f"metadata is not JSON: {error}") from None
-    _parse_json(text, "metadata")  # what would not load is not written: keys that become equal, for one
+    _parse_json(text, "metadata")  # what would not load is not written
     data = safetensors.numpy.save(tensors, metadata={METADATA_KEY: text})
     _check_size(data)
     return data
@@ -202,11 +203,7 @@ def _header(data: bytes) -> dict[str, Any]:
         raise ModelError("not a model file, or cut short: its header ends after the file")
     if size > MAX_HEADER_BYTES:
         raise ModelError(f"model file has {size} bytes of header; at most {MAX_HEADER_BYTES}")
-    try:
-        text = data[8 : 8 + size].decode()
-    except UnicodeDecodeError as error:
-        raise ModelError(f"model file has a header that is not UTF-8: {error.reason}") from None
-    header = _parse_json(text, "header")
+    header = _parse_json(data[8 : 8 + size], "header")
     if not isinstance(header, dict):
         raise ModelError("model file has a header that is not an object")
     return header
@@ -225,7 +222,7 @@ def _read_tensors(data: bytes) -> Tensors:
     try:
         entries = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
-        raise ModelError(f"not a safetensors file: {_one_line(error)}") from None
+        raise ModelError(f"not a safetensors file: {' '.join(str(error).split())}") from None
     tensors: Tensors = {}
     for name, entry in entries:
         if entry["dtype"] not in _DTYPES or len(entry["shape"]) != 1 or entry["shape"][0] < 1:
@@ -237,42 +234,11 @@ def _read_tensors(data: bytes) -> Tensors:
     return tensors
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _parse_json(text: str, what: str) -> Any:
-    """JSON without duplicate keys, NaN and numbers beyond float64."""
-
-    def refuse(reason: str) -> NoReturn:
-        raise ModelError(f"model file has bad {what}: {reason}")
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for key, value in items:
-            if key in found:
-                refuse(f"duplicate key {key[:80]!r}")
-            found[key] = value
-        return found
-
-    def number(digits: str) -> float:
-        value = float(digits)
-        return value if math.isfinite(value) else refuse(f"number {digits[:80]} is out of range")
-
-    def whole(digits: str) -> int:
-        return int(digits) if len(digits) <= MAX_DIGITS else refuse(f"number {digits[:80]} is out of range")
-
-    def constant(name: str) -> NoReturn:
-        refuse(f"{name} is not allowed")
-
+def _parse_json(text: str | bytes, what: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=pairs, parse_float=number, parse_int=whole, parse_constant=constant)
-    except ModelError:
-        raise
-    except RecursionError:
-        refuse("nested too deeply")
-    except ValueError as error:
-        refuse(_one_line(error))
+        return strict_json.parse(text)
+    except EncodingError as error:
+        raise ModelError(f"model file has bad {what}: {error}") from None
 
 
 class _Reader:
@@ -292,7 +258,7 @@ class _Reader:
         if kind is float and type(value) is int and abs(value) < 1 << 53:
             value = float(value)
         if type(value) is not kind:
-            raise ModelError(f"{self._where}: {key} is {_brief(value)}; expected {kind.__name__}")
+            raise ModelError(f"{self._where}: {key} is {brief(value)}; expected {kind.__name__}")
         return value
 
     def items(self, key: str, kind: type[T], lengths: range) -> list[T]:
@@ -306,7 +272,7 @@ class _Reader:
         """``length`` integers, ``minimum`` … ``MAX_EXTENT``."""
         values = self.items(key, int, range(length, length + 1))
         if not all(minimum <= value <= MAX_EXTENT for value in values):
-            raise ModelError(f"{self._where}: {key} is {_brief(values)}; allowed: {minimum}…{MAX_EXTENT}")
+            raise ModelError(f"{self._where}: {key} is {brief(values)}; allowed: {minimum}…{MAX_EXTENT}")
         return tuple(values)
 
     def rest(self) -> dict[str, Any]:
@@ -315,12 +281,7 @@ class _Reader:
 
     def done(self) -> None:
         if self._values:
-            raise ModelError(f"{self._where} has an unknown key {_brief(min(self._values))}")
-
-
-def _brief(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
+            raise ModelError(f"{self._where} has an unknown key {brief(min(self._values))}")
 
 
 def _network(document: _Reader, tensors: Tensors) -> IntegerNetwork:

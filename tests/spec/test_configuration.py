@@ -1,0 +1,57 @@
+"""Configurations: limits, messages, digest."""
+
+import dataclasses
+import re
+
+import pytest
+
+from sterna.spec.configuration import STANDARD, Configuration, configuration_named
+from sterna.spec.errors import ConfigurationError
+
+BASE = configuration_named("icebreaker")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": ""}, "name is ''; allowed: a non-empty string"),
+        ({"simd": 3}, "simd is 3; allowed: a power of two, 1…32"),
+        ({"simd": 64}, "simd is 64; allowed: a power of two, 1…32"),
+        ({"simd": 4.0}, "simd is 4.0; allowed: an integer"),
+        ({"pe": True}, "pe is True; allowed: an integer"),
+        ({"pe": 6}, "pe is 6; allowed: a multiple of 4, 4…64"),
+        ({"pe": 68}, "pe is 68; allowed: a multiple of 4, 4…64"),
+        ({"requantisers": 8}, "requantisers is 8; allowed: a power of two ≤ simd (4) that divides pe (8)"),
+        (
+            {"pe": 12, "simd": 8, "requantisers": 8},
+            "requantisers is 8; allowed: a power of two ≤ simd (8) that divides pe (12)",
+        ),
+        ({"act_bits": 1}, "act_bits is 1; allowed: 2…8"),
+        ({"acc_bits": 25}, "acc_bits is 25; allowed: 8…24"),
+        ({"weight_depth": 3}, "weight_depth is 3; allowed: a power of two, 16…65536"),
+        ({"activation_depth": 8}, "activation_depth is 8; allowed: a power of two, 16…65536"),
+        ({"program_depth": 1 << 17}, "program_depth is 131072; allowed: a power of two, 16…65536"),
+    ],
+)
+def test_parameters_out_of_range_are_refused_by_name(change, message):
+    with pytest.raises(ConfigurationError, match=rf"^{re.escape(message)}$"):
+        dataclasses.replace(BASE, **change)
+
+
+def test_an_unknown_name_is_answered_with_the_known_ones():
+    with pytest.raises(
+        ConfigurationError, match=rf"^no configuration 'nothing'; known: {', '.join(sorted(STANDARD))}$"
+    ):
+        configuration_named("nothing")
+
+
+def test_the_digest_covers_every_parameter_but_the_name():
+    other = {
+        "simd": 8, "pe": 16, "requantisers": 2, "act_bits": 4, "acc_bits": 20, "weight_depth": 512, "mask_depth": 512,
+        "activation_depth": 1024, "parameter_depth": 1024, "program_depth": 512,
+    }  # fmt: skip
+    assert {field.name for field in dataclasses.fields(Configuration)} == {"name", *other}
+    digests = {dataclasses.replace(BASE, **{name: value}).digest for name, value in other.items()} | {BASE.digest}
+    assert len(digests) == len(other) + 1
+    assert dataclasses.replace(BASE, name="another").digest == BASE.digest
+    assert len(BASE.digest) == 8
