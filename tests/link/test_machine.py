@@ -42,11 +42,13 @@ class Case:
 
 def random_case(c: Configuration, rng: np.random.Generator, height: int, width: int, depth: int, kernel: int,
                 stride: int, outputs: int, planes: int, density: float) -> Case:  # fmt: skip
-    source = (rng.integers(-127, 128, (height, width, depth)) * (rng.random((height, width, depth)) < 0.5)).astype(np.int8)
+    source = (rng.integers(-127, 128, (height, width, depth)) * (rng.random((height, width, depth)) < 0.5)).astype(
+        np.int8
+    )
     trits = [
-        (rng.integers(-1, 2, (outputs, kernel, kernel, depth)) * (rng.random((1, kernel, kernel, depth)) < density)).astype(
-            np.int8
-        )
+        (
+            rng.integers(-1, 2, (outputs, kernel, kernel, depth)) * (rng.random((1, kernel, kernel, depth)) < density)
+        ).astype(np.int8)
         for _ in range(planes)
     ]
     multipliers = rng.integers(0, 1 << 16, (planes, outputs))
@@ -68,7 +70,7 @@ def random_case(c: Configuration, rng: np.random.Generator, height: int, width: 
 def load(machine: Machine, c: Configuration, case: Case, slotted: bool) -> tuple[int, int]:
     """Writes the op; returns where its output lies, and its width with the channels that fill requantiser groups."""
     outputs, kernel, _, depth = case.trits[0].shape
-    height, width, _ = case.source.shape
+    width = case.source.shape[1]
     tiles = -(-outputs // c.pe)
     tail_groups = -(-(outputs - (tiles - 1) * c.pe) // c.requantisers)
     blocks: list[list[npt.NDArray[np.int8]]] = [[] for _ in range(c.simd)]
@@ -90,11 +92,11 @@ def load(machine: Machine, c: Configuration, case: Case, slotted: bool) -> tuple
                     (int(case.bias[lane]) if real else 0) if last else -1,
                 )
     codes = np.array([0b11, 0b00, 0b01], np.uint8)
-    for bank in range(c.simd):
-        stored = codes[np.concatenate(blocks[bank]) + 1].reshape(-1, 4) << np.array([0, 2, 4, 6], np.uint8)
-        assert machine.write(Region.WEIGHTS, bank * c.weight_depth, stored.sum(axis=1).astype(np.uint8).tobytes())
-    for bank, row in enumerate(np.concatenate(masks, axis=1)):
-        assert machine.write(Region.MASKS, bank * c.mask_depth, row.tobytes())
+    for number, its in enumerate(blocks):
+        stored = codes[np.concatenate(its) + 1].reshape(-1, 4) << np.array([0, 2, 4, 6], np.uint8)
+        assert machine.write(Region.WEIGHTS, number * c.weight_depth, stored.sum(axis=1).astype(np.uint8).tobytes())
+    for number, row in enumerate(np.concatenate(masks, axis=1)):
+        assert machine.write(Region.MASKS, number * c.mask_depth, row.tobytes())
     assert machine.write(Region.PARAMETERS, 0, parameters)
     positions = words(kernel * depth, c.simd)
     destination = 2 * whole_chunks(words(case.source.size, c.simd))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS, requantise
+from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS, max_activation, requantise
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor
 from sterna.spec.frames import StartFlag
@@ -66,8 +66,8 @@ class Machine:
         self._masks = noise.integers(0, 256, (c.simd, c.mask_depth), np.uint8)
         self._parameters = noise.integers(0, 2, (c.requantisers * c.parameter_depth, 3), np.int64)
         self._program = noise.integers(0, 1 << 16, c.program_depth, np.uint16)
-        limit = 1 << (c.act_bits - 1)
-        self._activations = noise.integers(-limit + 1, limit, (c.simd, c.activation_depth), np.int8)
+        limit = max_activation(c.act_bits)
+        self._activations = noise.integers(-limit, limit + 1, (c.simd, c.activation_depth), np.int8)
         self.issued = 0
         self.stored = 0
         self.positions = 0
@@ -96,10 +96,14 @@ class Machine:
         return True
 
     def put(self, word: int, values: npt.NDArray[np.int8]) -> None:
-        """Writes activations from a word on, and zeros up to the end of the last chunk of words."""
+        """Writes activations from a word on, and zeros up to the end of the last chunk of words.
+
+        Activations beyond the symmetric range are taken as its nearer end.
+        """
         group = CHUNK * self._c.simd
         padded = np.zeros(-(-len(values) // group) * group, np.int8)
-        padded[: len(values)] = _wrapped(values.astype(np.int64), self._c.act_bits)
+        limit = max_activation(self._c.act_bits)
+        padded[: len(values)] = np.clip(values, -limit, limit)
         self._activations[:, word : word + len(padded) // self._c.simd] = padded.reshape(-1, self._c.simd).T
 
     def get(self, word: int, count: int) -> npt.NDArray[np.int8]:

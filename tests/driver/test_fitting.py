@@ -1,0 +1,70 @@
+import dataclasses
+from typing import Any
+
+import pytest
+
+from sterna.compiler import compile_network
+from sterna.driver.fitting import check_image
+from sterna.spec.configuration import Configuration
+from sterna.spec.errors import ImageError
+from sterna.spec.image import Region, Section, TensorPlace
+from sterna.spec.network import IntegerNetwork
+
+REPLACE: dict[str, Any] = {
+    "entry": (64, "the image starts at program word 64; the device has 64"),
+    "slot_offset": (12, "the image has slot offset 12; allowed: multiples of 8"),
+    "outputs": ((), "the image has no outputs"),
+    "input": (TensorPlace("input", 4, 37), "the image's input begins at word 4; allowed: multiples of 8"),
+    "ops": ((TensorPlace("a", 1023, 5),), "the image's tensor 'a' reaches activation word 1025; the device has 1024"),
+}
+
+
+@pytest.mark.parametrize("field", REPLACE)
+def test_an_image_out_of_bounds_is_refused(network: IntegerNetwork, configuration: Configuration, field: str) -> None:
+    image = compile_network(network, configuration)
+    check_image(image, configuration, network)
+    value, message = REPLACE[field]
+    with pytest.raises(ImageError, match=message):
+        check_image(dataclasses.replace(image, **{field: value}), configuration)
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        (Section(Region.WEIGHTS, 0, bytes(3)), "a section of weights has 3 bytes, which are not whole words"),
+        (Section(Region.WEIGHTS, 8191, bytes(4)), "a section of weights reaches word 8193; the device has 8192"),
+        (Section(Region.MASKS, 1024, bytes(1)), "a section of masks reaches word 1025; the device has 1024"),
+        (Section(Region.PARAMETERS, 0, bytes(8)), "a section of parameters has 8 bytes, which are not whole words"),
+        (Section(Region.PROGRAM, 60, bytes(10)), "a section of program reaches word 65; the device has 64"),
+    ],
+)
+def test_a_section_out_of_bounds_is_refused(
+    network: IntegerNetwork, configuration: Configuration, section: Section, message: str
+) -> None:
+    image = dataclasses.replace(compile_network(network, configuration), sections=(section,))
+    with pytest.raises(ImageError, match=message):
+        check_image(image, configuration)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (TensorPlace("layer2", 1020, 10), "'layer2' reaches activation word 1047; the device has 1024"),
+        (TensorPlace("layer2", 16, 0), "'layer2' is empty"),
+        (TensorPlace("layer2", 32, 10), "slot offset 24 lays 'input' of slot 1 over 'layer2' of slot 0; compile"),
+    ],
+)
+def test_an_output_out_of_place_is_refused(
+    network: IntegerNetwork, configuration: Configuration, place: TensorPlace, message: str
+) -> None:
+    image = compile_network(network, configuration)
+    assert image.slot_offset == 24
+    with pytest.raises(ImageError, match=message):
+        check_image(dataclasses.replace(image, outputs=(place,)), configuration)
+
+
+def test_an_image_of_another_network_is_refused(network: IntegerNetwork, configuration: Configuration) -> None:
+    image = compile_network(network, configuration)
+    other = dataclasses.replace(image, outputs=(TensorPlace("layer2", 16, 9),))
+    with pytest.raises(ImageError, match="tensor 'layer2' has 9 activations; the network's has 1×1×10"):
+        check_image(other, configuration, network)
