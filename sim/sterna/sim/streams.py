@@ -21,7 +21,7 @@ Handle = Any  # a signal or scope of the simulator; cocotb finds its kind at run
 async def start(dut: Handle, *, reset_cycles: int = 4) -> None:
     """Starts ``dut.clk`` and holds ``dut.rst`` for some cycles; returns with reset released, at a falling edge."""
     dut.rst.value = 1
-    cocotb.start_soon(Clock(dut.clk, PERIOD_NS, unit="ns").start())
+    Clock(dut.clk, PERIOD_NS, unit="ns").start()
     for _ in range(reset_cycles):
         await FallingEdge(dut.clk)
     dut.rst.value = 0

@@ -4,6 +4,7 @@ Parameters: ``configuration`` (its fields), ``seed``, ``stalls``, ``widths`` of 
 weight blocks.
 """
 
+import struct
 from typing import Any
 
 import cocotb
@@ -11,9 +12,10 @@ import numpy as np
 
 from sterna.compiler import compile_network
 from sterna.sim.bench import parameters
-from sterna.sim.link import Link
+from sterna.sim.link import Answer, Link
 from sterna.sim.networks import random_dense
 from sterna.sim.streams import Handle, Monitor, Scoreboard, Sink, Source, start
+from sterna.spec.arithmetic import max_activation
 from sterna.spec.configuration import FORMAT_VERSION, Configuration
 from sterna.spec.frames import (
     MAX_CONTENT,
@@ -47,7 +49,7 @@ class Bench:
         self.network = random_dense(given["seed"], widths, act_bits=self.configuration.act_bits,
                                     block=self.configuration.pe, density=given["density"])  # fmt: skip
         self.image: Image = compile_network(self.network, self.configuration)
-        limit = self.network.input.high
+        limit = max_activation(self.configuration.act_bits)
         images = self.random.integers(-limit, limit + 1, (given["images"], widths[0]))
         self.images = images * (self.random.random(images.shape) < 0.6)  # many inputs are zero, as in real images
         self.scores = Scoreboard("outputs")
@@ -64,7 +66,7 @@ class Bench:
 
     async def registers(self, first: Register, count: int = 1) -> list[int]:
         data = await self.link.call(Opcode.READ, read_arguments(first, count))
-        return np.frombuffer(data, "<u4").tolist()
+        return list(struct.unpack(f"<{count}I", data))
 
     async def load(self) -> None:
         """Writes the image, pipelined, and has it checked."""
@@ -85,7 +87,7 @@ class Bench:
         expected = np.atleast_2d(self.network.predict(self.images))
         quantised = self.network.input.quantise(self.images).reshape(len(self.images), -1)
         output = self.image.outputs[0]
-        pending = []
+        pending: list[Answer] = []
         for index, (activations, outputs) in enumerate(zip(quantised, expected, strict=True)):
             slot = index % 2
             offset = slot * self.image.slot_offset
@@ -100,7 +102,7 @@ class Bench:
         for answer in pending:
             await self._score(answer)
 
-    async def _score(self, answer: Any) -> None:
+    async def _score(self, answer: Answer) -> None:
         self.scores.see(np.frombuffer(await self.link.result(answer), np.int8).tolist())
 
 
