@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sterna.spec.arithmetic import SUM_BITS, Int64, max_activation
+from sterna.spec.arithmetic import SUM_BITS, max_activation
 from sterna.spec.configuration import Configuration
 from sterna.spec.errors import FitError
 from sterna.spec.network import IntegerNetwork, Layer

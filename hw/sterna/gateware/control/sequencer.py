@@ -104,13 +104,7 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             taken.eq(self.outputs.valid & self.outputs.ready),
             output.request.word.eq(pixel_word),
-            output.tags.pointer.eq(
-                Mux(
-                    program_first,
-                    Pointer.RESET,
-                    Mux(op_first, Pointer.REBASE, Mux(tile == 0, Pointer.REWIND, Pointer.CONTINUE)),
-                )
-            ),
+            output.tags.pointer.eq(Mux(tile == 0, Pointer.REWIND, Pointer.CONTINUE)),
             output.request.pointer.eq(output.tags.pointer),
             output.tags.last_tile.eq(last_tile),
             output.tags.op_first.eq(op_first),

@@ -1,0 +1,44 @@
+"""The accelerator: a stream of bytes in, a stream of bytes out.
+
+    rx → [ receiver → controller → transmitter ] → tx        link side: frames, registers, loading
+                          │
+    [ sequencer → scanner → feeders → lanes → capture → requantiser → packer ]   core, around its memories
+"""
+
+from typing import Any
+
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from sterna.gateware.core import Core
+from sterna.gateware.link.endpoint import CORE_PORTS, Endpoint
+from sterna.spec.configuration import Configuration
+
+
+class Accelerator(wiring.Component):
+    """Everything of one configuration behind one byte stream; protocol in ``sterna.spec.frames``.
+
+    Members
+    -------
+    rx : ``In(stream(8))``
+        Bytes from the host.
+    tx : ``Out(stream(8))``
+        Bytes to the host.
+    """
+
+    def __init__(self, *, configuration: Configuration, build_id: int = 0):
+        self.configuration = configuration
+        self.build_id = build_id
+        super().__init__({"rx": In(stream.Signature(8)), "tx": Out(stream.Signature(8))})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.endpoint = endpoint = Endpoint(configuration=self.configuration, build_id=self.build_id)
+        m.submodules.core = core = Core(configuration=self.configuration)
+        connect(m, flipped(self.rx), endpoint.rx)
+        connect(m, endpoint.tx, flipped(self.tx))
+        for name in set(CORE_PORTS) - {"running", "counters"}:
+            connect(m, getattr(endpoint, name), getattr(core, name))
+        m.d.comb += [endpoint.running.eq(core.running), endpoint.counters.eq(core.counters)]
+        return m
