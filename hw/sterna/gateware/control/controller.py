@@ -1,0 +1,517 @@
+"""Controller: takes requests one by one, does what they ask of the core, and answers."""
+
+from typing import Any
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal, ValueLike, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from sterna.gateware.interfaces import MemoryWrite, counters, input_activation, read_request, run_request
+from sterna.gateware.link.crc import Crc32c
+from sterna.gateware.link.layouts import received_byte, response_byte
+from sterna.spec.arithmetic import max_activation
+from sterna.spec.configuration import CHUNK, FORMAT_VERSION, Configuration
+from sterna.spec.frames import MAX_CONTENT, MAX_RESULT, Opcode, StartFlag, Status
+from sterna.spec.image import Region, region_words, word_bytes
+from sterna.spec.registers import MAGIC, REGISTER_COUNT, Register, State
+
+_EXACT = {Opcode.SYNC: 4, Opcode.READ: 2, Opcode.BEGIN: 8, Opcode.COMMIT: 4, Opcode.START: 6, Opcode.RESULT: 5}
+"""Bytes of arguments."""
+_HEADER = {Opcode.WRITE: 4, Opcode.INPUT: 2}
+"""Bytes of arguments before the words or activations, of which there is at least one."""
+_ILLEGAL_TRIT = 0b10
+
+
+def _packed(opcode: int) -> int:
+    """Opcodes in four bits: the others are zero in all of them."""
+    return (opcode & 0x30) >> 2 | opcode & 3
+
+
+assert len({_packed(opcode) for opcode in Opcode}) == len(Opcode)
+assert not any(opcode & ~0x33 for opcode in Opcode)
+
+
+class Controller(wiring.Component):
+    """Carries out the requests of ``sterna.spec.frames`` over ``starts``, ``inputs``, ``reads`` and ``write``.
+
+    One request at a time: sequence number and opcode; arguments into a scratch register; a *walk* that counts through
+    the words which the request names, ``address`` up and ``count`` down, to see that there are whole ones and that
+    all exist; only then the work itself. The walk serves WRITE, INPUT, RESULT and READ alike, and takes a cycle per
+    word where a division and an addition would take logic. Requests come checked and whole, with their length known
+    from the first byte, so the answer's status goes out before its data, and nothing is ever taken back.
+
+    Latency: about 10 cycles from request to answer, plus the walk. Throughput: WRITE about ``2 + bytes`` cycles per
+    word; INPUT ``1 + 1 / simd`` per activation; RESULT about 5 per activation; READ 5 per register. Flow control:
+    valid/ready; waits only for the host to take answers, for ``starts``, for a run to end (RESULT) and for the core
+    to take inputs and answer reads. Bad input: every request that arrives is answered; see ``Status``. Whatever came
+    before, the next SYNC is answered once the core's run ends.
+    Cost at simd 4, pe 8: see ``Endpoint``.
+
+    Parameters
+    ----------
+    configuration
+        What the core was built for; its digest is shown to the host and BEGIN must name it.
+    build_id
+        Registers BUILD_LOW and BUILD_HIGH: 64 bits.
+
+    Members
+    -------
+    requests : ``In(stream(received_byte))``
+        Contents of good frames.
+    answers : ``Out(stream(response_byte))``
+        Contents of frames to send.
+    write, inputs, starts, reads, read_values
+        The core; see ``sterna.gateware.interfaces``.
+    running : ``In(1)``
+        High from the cycle after ``starts`` was taken until all of the run's activations are written.
+    counters, good_frames, bad_frames
+        Shown to the host.
+    """
+
+    def __init__(self, *, configuration: Configuration, build_id: int = 0):
+        if not 0 <= build_id < 1 << 64:
+            raise ValueError(f"build id is {build_id!r}; allowed: 0…2**64 - 1")
+        self.configuration = c = configuration
+        self.build_id = build_id
+        super().__init__({
+            "requests": In(stream.Signature(received_byte())),
+            "answers": Out(stream.Signature(response_byte())),
+            "write": Out(MemoryWrite(c)),
+            "inputs": Out(stream.Signature(input_activation(c))),
+            "starts": Out(stream.Signature(run_request())),
+            "running": In(1),
+            "reads": Out(stream.Signature(read_request(c))),
+            "read_values": In(stream.Signature(signed(c.act_bits))),
+            "counters": In(counters()),
+            "good_frames": In(32),
+            "bad_frames": In(32),
+        })  # fmt: skip
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        self._build_state(m)
+        self._build_walk(m)
+        self._build_ports(m)
+        with m.FSM():
+            self._build_opening(m)
+            self._build_judgement(m)
+            self._build_work(m)
+            self._build_answer(m)
+        return m
+
+    def _is(self, opcode: Opcode) -> ValueLike:
+        return self._opcode == _packed(opcode)
+
+    def _build_state(self, m: Module) -> None:
+        # Of the session and the image
+        self._expected = Signal(8)
+        self._open = Signal()  # between BEGIN and COMMIT
+        self._loaded = Signal()
+        self._run_slot = Signal()
+        m.submodules.crc = self._crc = Crc32c()
+        # Of the request
+        self._sequence = Signal(8)
+        self._opcode = Signal(4)
+        self._repeated = Signal()
+        self._ended = Signal()  # its last byte was taken
+        self._status = Signal(Status)
+        self._mismatch = Signal()  # BEGIN names another configuration
+        self._first = Signal()  # of the activations of an INPUT
+        self._illegal = Signal()  # the word holds an illegal trit
+        # Arguments, then words. Offsets are the same for all requests: 0 region or slot, 1…3 address, 4…5 count; only
+        # START's arguments lie one behind the other.
+        self._scratch = Signal(max(8 * 6, len(self.write.data)))
+        self._index = Signal(range(max(8, len(self._scratch) // 8)))
+
+    def _build_walk(self, m: Module) -> None:
+        c = self.configuration
+        self._kind = kind = Signal(3)  # of the words: a region, or
+        self._judge = Signal()
+        activations, registers = len(Region), len(Region) + 1
+        with m.If(self._judge):  # the scratch register takes words later
+            m.d.sync += kind.eq(self._scratch[:2])
+            with m.If(self._is(Opcode.INPUT) | self._is(Opcode.RESULT)):
+                m.d.sync += kind.eq(activations)
+            with m.If(self._is(Opcode.READ)):
+                m.d.sync += kind.eq(registers)
+
+        self._word_bytes = [word_bytes(region, c) for region in Region]
+        steps = [*self._word_bytes, c.simd, 1]
+        depths = [*(region_words(region, c) for region in Region), c.activation_depth, REGISTER_COUNT]
+
+        # One bit more than any valid address and any activation word, so that no walk comes round to zero.
+        bits = max(len(self.write.address), 16)
+        self._address = address = Signal(bits + 1)
+        self._bank = Signal(range(c.simd))
+        self._count = count = Signal(MAX_CONTENT.bit_length())
+        self._beyond = Signal()
+        self._partial = Signal()
+        self._load, self._walk, self._walked = Signal(), Signal(), Signal()
+        self._next_address, self._next_count = Signal(), Signal()
+
+        step, outside = Signal(range(max(steps) + 1)), Signal()
+        with m.Switch(kind):
+            for k, depth in enumerate(depths):
+                with m.Case(k):
+                    m.d.comb += [step.eq(steps[k]), outside.eq(address >= depth)]
+
+        rest = Signal(signed(len(count) + 1))
+        given = self._scratch[8:32]
+        m.d.comb += [rest.eq(count - Mux(self._walk, step, 1)), self._walked.eq((count == 0) | (rest < 0))]
+        counted = self._is(Opcode.RESULT) | self._is(Opcode.READ)
+        with m.If(self._load):
+            m.d.sync += [
+                address.eq(given),
+                count.eq(Mux(counted, self._scratch[32:48], self.requests.payload.left)),
+            ]
+        with m.Else():
+            with m.If(self._next_address | self._walk):
+                m.d.sync += address.eq(address + 1)
+            with m.If(self._next_count | self._walk):
+                m.d.sync += count.eq(rest)
+        with m.If(self._walk):
+            m.d.sync += [self._beyond.eq(self._beyond | (outside & (count != 0))), self._partial.eq(count != 0)]
+        with m.Elif(self._load):
+            m.d.sync += self._beyond.eq(given[len(address) :].any())
+
+    def _build_ports(self, m: Module) -> None:
+        c = self.configuration
+        limit = max_activation(c.act_bits)
+        value = self.requests.payload.data.as_signed()
+        m.d.comb += [
+            self._crc.data.eq(self.requests.payload.data),
+            self.write.region.eq(self._kind),
+            self.write.address.eq(self._address),
+            self.write.data.eq(self._scratch),
+            self.inputs.payload.value.eq(Mux(value > limit, limit, Mux(value < -limit, -limit, value))),
+            self.inputs.payload.word.eq(self._scratch[8:24]),
+            self.inputs.payload.first.eq(self._first),
+            self.inputs.payload.last.eq(self.requests.payload.last),
+            self.reads.payload.word.eq(self._address),
+            self.reads.payload.bank.eq(self._bank),
+        ]
+        entry, offset, flags, ops = (self._scratch[low:high] for low, high in ((0, 16), (16, 32), (32, 40), (40, 48)))
+        self._entry = entry
+        self._slot_flag = flags[(StartFlag.SLOT - 1).bit_length()]
+        m.d.comb += [
+            self.starts.payload.entry.eq(entry),
+            self.starts.payload.offset.eq(offset),
+            self.starts.payload.no_activation_skip.eq((flags & StartFlag.NO_ACTIVATION_SKIP).any()),
+            self.starts.payload.no_block_skip.eq((flags & StartFlag.NO_BLOCK_SKIP).any()),
+            self.starts.payload.ops.eq(ops),
+        ]
+
+    def _refuse(self, m: Module, status: Status) -> None:
+        m.d.sync += self._status.eq(status)
+        m.next = "FINISH"
+
+    def _build_opening(self, m: Module) -> None:
+        """Sequence number, opcode, arguments."""
+        byte = self.requests.payload
+        behind = Signal(8)
+        m.d.comb += behind.eq(self._expected - self._sequence)
+        arguments_follow = {n: byte.left == n + 1 for n in set(_EXACT.values())}
+        at_least = {n: byte.left > n + 1 for n in set(_HEADER.values())}
+
+        with m.State("SEQUENCE"):
+            m.d.comb += [
+                self.answers.valid.eq(self.requests.valid),
+                self.answers.payload.data.eq(byte.data),
+                self.requests.ready.eq(self.answers.ready),
+            ]
+            with m.If(self.requests.valid & self.answers.ready):
+                m.d.sync += self._sequence.eq(byte.data)
+                m.next = "OPCODE"
+
+        with m.State("OPCODE"):
+            m.d.comb += self.requests.ready.eq(1)
+            m.d.sync += [
+                self._opcode.eq(Cat(byte.data[0:2], byte.data[4:6])),
+                self._repeated.eq(behind != 0),
+                self._ended.eq(byte.last),
+                self._status.eq(Status.OK),
+                self._scratch.eq(0),
+                self._index.eq((byte.data == Opcode.READ) | (byte.data == Opcode.INPUT)),
+                self._bank.eq(0),
+                self._mismatch.eq(0),
+                self._illegal.eq(0),
+                self._first.eq(1),
+            ]
+            fits, known, syncs = Signal(), Signal(), Signal()
+            with m.Switch(byte.data):
+                for opcode in Opcode:
+                    with m.Case(opcode):
+                        m.d.comb += known.eq(1)
+                        if opcode in _EXACT:
+                            m.d.comb += fits.eq(arguments_follow[_EXACT[opcode]])
+                        else:
+                            m.d.comb += fits.eq(at_least[_HEADER[opcode]])
+            m.d.comb += syncs.eq((byte.data == Opcode.SYNC) & fits)
+            with m.If(self.requests.valid):
+                with m.If(syncs | (behind == 0)):
+                    m.d.sync += self._expected.eq(self._sequence + 1)
+                with m.If(syncs):
+                    m.next = "STATUS"
+                with m.Elif(behind[7]):
+                    self._refuse(m, Status.OUT_OF_ORDER)
+                with m.Elif(~known):
+                    self._refuse(m, Status.UNKNOWN_OPCODE)
+                with m.Elif(~fits):
+                    self._refuse(m, Status.BAD_LENGTH)
+                with m.Else():
+                    m.next = "ARGUMENTS"
+
+        with m.State("ARGUMENTS"):
+            m.d.comb += [
+                self.requests.ready.eq(1),
+                self._crc.valid.eq(self.requests.valid & self._is(Opcode.COMMIT) & ~self._repeated),
+            ]
+            digest = C(int.from_bytes(self.configuration.digest, "little"), 64)
+            to_count = (self._is(Opcode.READ) & (self._index == 1)) | (self._is(Opcode.RESULT) & (self._index == 2))
+            header_ends = (self._is(Opcode.WRITE) & (self._index == 3)) | (self._is(Opcode.INPUT) & (self._index == 2))
+            with m.If(self.requests.valid):
+                m.d.sync += [
+                    self._scratch.word_select(self._index, 8).eq(byte.data),
+                    self._mismatch.eq(self._mismatch | (digest.word_select(self._index[:3], 8) != byte.data)),
+                    self._index.eq(Mux(to_count, 4, self._index + 1)),
+                    self._ended.eq(byte.last),
+                ]
+                with m.If(byte.last | header_ends):
+                    m.next = "JUDGE"
+
+    def _build_judgement(self, m: Module) -> None:
+        """What can be said before the work begins: JUDGE, then WALK, then CHOOSE for those that name words."""
+        with m.State("JUDGE"):
+            m.d.comb += [self._judge.eq(1), self._load.eq(1)]
+            with m.Switch(self._opcode):
+                with m.Case(_packed(Opcode.BEGIN)):
+                    m.next = "FINISH"
+                    with m.If(self._mismatch):
+                        self._refuse(m, Status.WRONG_CONFIGURATION)
+                    with m.Elif(~self._repeated):
+                        with m.If(self.running):
+                            self._refuse(m, Status.BUSY)
+                        with m.Else():
+                            m.d.comb += self._crc.start.eq(1)
+                            m.d.sync += [self._open.eq(1), self._loaded.eq(0)]
+                with m.Case(_packed(Opcode.COMMIT)):
+                    # The CRC register has taken the words and now the argument as well.
+                    m.next = "FINISH"
+                    with m.If(~Mux(self._repeated, self._loaded, self._open)):
+                        self._refuse(m, Status.NOT_LOADED)
+                    with m.Elif(~self._repeated):
+                        m.d.sync += [self._open.eq(0), self._loaded.eq(self._crc.matched)]
+                        with m.If(~self._crc.matched):
+                            self._refuse(m, Status.BAD_CHECKSUM)
+                with m.Case(_packed(Opcode.START)):
+                    m.next = "FINISH"
+                    with m.If(self._entry >= self.configuration.program_depth):
+                        self._refuse(m, Status.BAD_ADDRESS)
+                    with m.Elif(~self._loaded):
+                        self._refuse(m, Status.NOT_LOADED)
+                    with m.Elif(~self._repeated):
+                        m.next = "START"
+                with m.Case(_packed(Opcode.WRITE)):
+                    with m.If(self._scratch[:8] >= len(Region)):
+                        self._refuse(m, Status.BAD_ADDRESS)
+                    with m.Elif(self.requests.valid):
+                        m.next = "WALK"
+                with m.Case(_packed(Opcode.INPUT)):
+                    with m.If(self._scratch[8:24] % CHUNK != 0):
+                        self._refuse(m, Status.BAD_ADDRESS)
+                    with m.Elif(self.requests.valid):
+                        m.next = "WALK"
+                with m.Case(_packed(Opcode.RESULT)):
+                    with m.If(self._scratch[32:48] > MAX_RESULT):
+                        self._refuse(m, Status.BAD_LENGTH)
+                    with m.Else():
+                        m.next = "WALK"
+                with m.Default():  # READ
+                    m.next = "WALK"
+
+        with m.State("WALK"):
+            m.d.comb += self._walk.eq(1)
+            with m.If(self._walked):
+                m.next = "CHOOSE"
+
+        with m.State("CHOOSE"):
+            m.d.comb += self._load.eq(1)
+            m.d.sync += self._index.eq(0)
+            slot = self._scratch[:8].any()
+            with m.If(self._is(Opcode.WRITE) & self._partial):
+                self._refuse(m, Status.BAD_LENGTH)
+            with m.Elif(self._beyond):
+                self._refuse(m, Status.BAD_ADDRESS)
+            with m.Elif(self._is(Opcode.WRITE)):
+                with m.If(self._open | (self._repeated & self._loaded)):
+                    m.next = "TAKE WORD"
+                with m.Else():
+                    self._refuse(m, Status.NOT_LOADED)
+            with m.Elif(self._is(Opcode.INPUT)):
+                m.next = "INPUT"
+            with m.Elif(self._is(Opcode.READ)):
+                m.next = "STATUS"
+            with m.Elif(~self._loaded):
+                self._refuse(m, Status.NOT_LOADED)
+            with m.Elif(~(self.running & (self._run_slot == slot))):
+                m.next = "STATUS"
+
+    def _build_work(self, m: Module) -> None:
+        """WRITE, INPUT and START; READ and RESULT are work of the answer."""
+        byte = self.requests.payload
+        pairs = [byte.data[low : low + 2] == _ILLEGAL_TRIT for low in range(0, 8, 2)]
+        illegal = (self._kind == Region.WEIGHTS) & Cat(*pairs).any()
+
+        with m.State("TAKE WORD"):
+            m.d.comb += [self.requests.ready.eq(1), self._crc.valid.eq(self.requests.valid & ~self._repeated)]
+            complete = Signal()
+            with m.Switch(self._kind):
+                for region in Region:
+                    with m.Case(region):
+                        m.d.comb += complete.eq(self._index == self._word_bytes[region] - 1)
+            with m.If(self.requests.valid):
+                m.d.sync += [
+                    self._scratch.word_select(self._index, 8).eq(byte.data),
+                    self._index.eq(Mux(complete, 0, self._index + 1)),
+                    self._illegal.eq(self._illegal | illegal),
+                    self._ended.eq(byte.last),
+                ]
+                with m.If(complete):
+                    m.next = "STORE WORD"
+
+        with m.State("STORE WORD"):
+            # A repeated WRITE after COMMIT finds its words stored.
+            m.d.comb += [self.write.strobe.eq(~self._illegal & self._open), self._next_address.eq(1)]
+            with m.If(self._illegal):
+                with m.If(~self._repeated):
+                    m.d.sync += self._open.eq(0)
+                self._refuse(m, Status.BAD_TRIT)
+            with m.Elif(self._ended):
+                m.next = "STATUS"
+            with m.Else():
+                m.next = "TAKE WORD"
+
+        with m.State("INPUT"):
+            m.d.comb += [self.inputs.valid.eq(self.requests.valid), self.requests.ready.eq(self.inputs.ready)]
+            with m.If(self.requests.valid & self.inputs.ready):
+                m.d.sync += self._first.eq(0)
+                with m.If(byte.last):
+                    m.next = "STATUS"
+
+        with m.State("START"):
+            m.d.comb += self.starts.valid.eq(1)
+            with m.If(self.starts.ready):
+                m.d.sync += self._run_slot.eq(self._slot_flag)
+                m.next = "STATUS"
+
+    def _build_answer(self, m: Module) -> None:
+        byte, answer = self.requests.payload, self.answers.payload
+        last_left = Signal()
+        m.d.comb += last_left.eq(self._count == 0)
+
+        with m.State("FINISH"):
+            m.d.comb += self.requests.ready.eq(~self._ended)
+            with m.If(self._ended):
+                m.next = "STATUS"
+            with m.Elif(self.requests.valid):
+                m.d.sync += self._ended.eq(byte.last)
+
+        with m.State("STATUS"):
+            m.d.comb += [self.answers.valid.eq(1), answer.data.eq(self._status)]
+            following = "SEQUENCE", "EXPECTED", "ECHO", "REGISTER", "REQUEST"
+            choice = Signal(range(len(following)))
+            with m.If(self._status == Status.OUT_OF_ORDER):
+                m.d.comb += choice.eq(1)
+            with m.Elif(self._status == Status.OK):
+                with m.If(self._is(Opcode.SYNC)):
+                    m.d.comb += choice.eq(2)
+                with m.Elif(self._is(Opcode.READ) & ~last_left):
+                    m.d.comb += choice.eq(3)
+                with m.Elif(self._is(Opcode.RESULT) & ~last_left):
+                    m.d.comb += choice.eq(4)
+            m.d.comb += answer.last.eq(choice == 0)
+            with m.If(self.answers.ready):
+                for k, state in enumerate(following):
+                    with m.If(choice == k):
+                        m.next = state
+
+        with m.State("EXPECTED"):
+            m.d.comb += [self.answers.valid.eq(1), answer.data.eq(self._expected), answer.last.eq(1)]
+            with m.If(self.answers.ready):
+                m.next = "SEQUENCE"
+
+        with m.State("ECHO"):
+            m.d.comb += [
+                self.answers.valid.eq(self.requests.valid),
+                self.requests.ready.eq(self.answers.ready),
+                answer.data.eq(byte.data),
+                answer.last.eq(byte.last),
+            ]
+            with m.If(self.requests.valid & self.answers.ready & byte.last):
+                m.next = "SEQUENCE"
+
+        # A register is copied first, so that its bytes are of one instant.
+        copy = Signal(32)
+        with m.State("REGISTER"):
+            m.d.comb += [self._next_address.eq(1), self._next_count.eq(1)]
+            with m.Switch(self._address[: (REGISTER_COUNT - 1).bit_length()]):
+                for register, value in self._registers().items():
+                    with m.Case(register):
+                        m.d.sync += copy.eq(value)
+            m.next = "REGISTER BYTES"
+
+        with m.State("REGISTER BYTES"):
+            ends = Signal()
+            m.d.comb += [
+                ends.eq(self._index[:2] == 3),
+                self.answers.valid.eq(1),
+                answer.data.eq(copy[:8]),
+                answer.last.eq(ends & last_left),
+            ]
+            with m.If(self.answers.ready):
+                m.d.sync += [copy.eq(copy >> 8), self._index[:2].eq(self._index[:2] + 1)]
+                with m.If(ends):
+                    m.next = "REGISTER"
+                with m.If(ends & last_left):
+                    m.next = "SEQUENCE"
+
+        with m.State("REQUEST"):
+            m.d.comb += self.reads.valid.eq(1)
+            with m.If(self.reads.ready):
+                m.d.comb += [
+                    self._next_count.eq(1),
+                    self._next_address.eq(self._bank == self.configuration.simd - 1),
+                ]
+                m.d.sync += self._bank.eq(self._bank + 1)
+                m.next = "VALUE"
+
+        with m.State("VALUE"):
+            m.d.comb += [
+                self.answers.valid.eq(self.read_values.valid),
+                self.read_values.ready.eq(self.answers.ready),
+                answer.data.eq(self.read_values.payload),
+                answer.last.eq(last_left),
+            ]
+            with m.If(self.read_values.valid & self.answers.ready):
+                m.next = "REQUEST"
+                with m.If(last_left):
+                    m.next = "SEQUENCE"
+
+    def _registers(self) -> dict[Register, ValueLike]:
+        digest = int.from_bytes(self.configuration.digest, "little")
+        core = {
+            register: getattr(self.counters, register.name.lower())
+            for register in Register
+            if register >= Register.CYCLES
+        }
+        return {
+            Register.MAGIC: C(MAGIC, 32),
+            Register.FORMAT: C(FORMAT_VERSION, 32),
+            Register.DIGEST_LOW: C(digest & 0xFFFF_FFFF, 32),
+            Register.DIGEST_HIGH: C(digest >> 32, 32),
+            Register.BUILD_LOW: C(self.build_id & 0xFFFF_FFFF, 32),
+            Register.BUILD_HIGH: C(self.build_id >> 32, 32),
+            Register.STATE: self._loaded * State.LOADED | self.running * State.RUNNING,
+            Register.GOOD_FRAMES: self.good_frames,
+            Register.BAD_FRAMES: self.bad_frames,
+        } | core

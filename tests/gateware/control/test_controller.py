@@ -1,0 +1,337 @@
+# amaranth: UnusedElaboratable=no
+"""The controller against the protocol in plain Python, and each rule of waiting by itself."""
+
+import random
+import struct
+
+import pytest
+
+from gateware.control.controller_model import Bench
+from gateware.streams import simulate
+from sterna.gateware.control.controller import Controller
+from sterna.spec import frames
+from sterna.spec.configuration import CHUNK, Configuration
+from sterna.spec.frames import MAX_RESULT, Opcode, Status, crc32c, request
+from sterna.spec.image import Region, region_words, word_bytes
+from sterna.spec.registers import REGISTER_COUNT, Register, State
+
+SMALL = Configuration(
+    name="small", simd=4, pe=8, requantisers=2, weight_depth=64, mask_depth=32, activation_depth=256,
+    parameter_depth=16, program_depth=32,
+)  # fmt: skip
+NARROW = Configuration(
+    name="narrow", simd=1, pe=4, act_bits=3, weight_depth=16, mask_depth=16, activation_depth=16,
+    parameter_depth=16, program_depth=16,
+)  # fmt: skip
+WIDE = Configuration(
+    name="wide", simd=32, pe=64, requantisers=4, act_bits=5, weight_depth=1024, mask_depth=2048,
+    activation_depth=65536, parameter_depth=128, program_depth=65536,
+)  # fmt: skip
+
+
+class Requests:
+    """Random requests, mostly sensible, given what the protocol expects."""
+
+    def __init__(self, bench: Bench, rng: random.Random):
+        self.bench, self.c, self.rng = bench, bench.c, rng
+
+    def _near(self, limit: int) -> int:
+        """Mostly a number below ``limit``; one around it, or anything."""
+        match self.rng.randrange(8):
+            case 0:
+                return max(0, limit + self.rng.randint(-3, 2))
+            case 1:
+                return self.rng.getrandbits(24)
+            case _:
+                return self.rng.randrange(limit)
+
+    def words(self, region: Region, count: int) -> bytes:
+        data = self.rng.randbytes(count * word_bytes(region, self.c))
+        if region == Region.WEIGHTS and self.rng.random() < 0.9:  # 10 → 11
+            data = bytes(byte | (byte >> 1 & 0x55) for byte in data)
+        return data
+
+    def write(self) -> bytes:
+        number = self.rng.choice([*Region] * 4 + [4, 255])
+        region = Region(number % 4)
+        count = self.rng.choice([1, 2, 3, 5, 600 // word_bytes(region, self.c)])
+        address = self._near(region_words(region, self.c))
+        if self.rng.random() < 0.7:
+            address = self.rng.randint(0, max(0, region_words(region, self.c) - count))
+        data = self.words(region, count)
+        if self.rng.random() < 0.1:
+            data = data[: self.rng.randint(0, len(data))]
+        return struct.pack("<B", number) + struct.pack("<I", address)[:3] + data
+
+    def input(self) -> bytes:
+        word = min(self._near(self.c.activation_depth), 0xFFFF)
+        if self.rng.random() < 0.8:
+            word -= word % CHUNK
+        return frames.input_header(word) + self.rng.randbytes(
+            self.rng.choice([1, 2, 3, self.c.simd, 30, min(636, self.c.simd * 100)])
+        )
+
+    def result(self) -> bytes:
+        count = self.rng.choice(
+            [0, 1, self.c.simd, 5, 9, 60, min(MAX_RESULT, self.c.simd * 50), MAX_RESULT + 1, 0xFFFF]
+        )
+        word = min(self._near(self.c.activation_depth), 0xFFFF)
+        return frames.result_arguments(self.rng.randrange(2), word, count)
+
+    def read(self) -> bytes:
+        first = self.rng.choice([0, self.rng.randrange(32), 255])
+        return frames.read_arguments(
+            first, self.rng.choice([0, 1, 3, REGISTER_COUNT - min(first, REGISTER_COUNT), 255])
+        )
+
+    def start(self) -> bytes:
+        entry = min(self._near(self.c.program_depth), 0xFFFF)
+        return frames.start_arguments(entry, self.rng.getrandbits(16), self.rng.getrandbits(8), self.rng.getrandbits(8))
+
+    def begin(self) -> bytes:
+        digest = self.c.digest
+        at = self.rng.randrange(8)
+        return digest[:at] + bytes([digest[at] ^ 1]) + digest[at + 1 :] if self.rng.random() < 0.2 else digest
+
+    def commit(self) -> bytes:
+        crc = self.bench.protocol.crc
+        right = crc32c(b"") if crc is None else crc
+        return frames.commit_arguments(right ^ (1 << self.rng.randrange(32) if self.rng.random() < 0.2 else 0))
+
+    def sync(self) -> bytes:
+        return self.rng.randbytes(4)
+
+    def draw(self) -> bytes:
+        """Content of the next request."""
+        protocol = self.bench.protocol
+        if protocol.open:
+            weights = dict.fromkeys(Opcode, 1) | {Opcode.BEGIN: 0.3, Opcode.WRITE: 12, Opcode.COMMIT: 4}
+        elif protocol.loaded:
+            weights = dict.fromkeys(Opcode, 4) | {Opcode.BEGIN: 1, Opcode.SYNC: 1, Opcode.COMMIT: 1}
+        else:
+            weights = dict.fromkeys(Opcode, 1) | {Opcode.BEGIN: 12}
+        (opcode,) = self.rng.choices(list(weights), list(weights.values()))
+        arguments = getattr(self, opcode.name.lower())()
+        number: int = opcode
+        match self.rng.randrange(30):
+            case 0:
+                arguments = arguments[: self.rng.randint(0, len(arguments))]
+            case 1:
+                arguments = (arguments + self.rng.randbytes(self.rng.randint(1, 9)))[:638]
+            case 2:
+                number = self.rng.getrandbits(8)
+        distance = self.rng.choice([0] * 12 + [-1, -2, -127, -128, 1, 100, 127])
+        return request((protocol.expected + distance) % 256, number, arguments)  # type: ignore[arg-type]
+
+
+def same(content: bytes, found: tuple[Status, bytes], expected: tuple[Status, bytes]) -> bool:
+    """Equal, but for the RUNNING bit, which depends on the moment."""
+    if content[1] == Opcode.READ and found[0] == expected[0] == Status.OK and len(content) == 4:
+        at = 4 * (Register.STATE - content[2])
+        mask = bytearray(b"\xff" * len(found[1]))
+        if 0 <= at < len(mask):
+            mask[at] ^= State.RUNNING
+        found = found[0], bytes(a & b for a, b in zip(found[1], mask, strict=True))
+    return found == expected
+
+
+@pytest.mark.parametrize(
+    ("configuration", "seed", "count"), [(SMALL, 1, 150), (SMALL, 2, 100), (NARROW, 3, 120), (WIDE, 6, 80)],
+    ids=lambda value: getattr(value, "name", None),
+)  # fmt: skip
+def test_answers_and_effects_are_those_of_the_protocol(configuration, seed, count):
+    bench = Bench(configuration, seed)
+    requests = Requests(bench, random.Random(seed))
+    seen = set()
+
+    async def host(ctx):
+        for _ in range(count):
+            content = requests.draw()
+            if content[1] == Opcode.BEGIN:
+                await bench.idle(ctx)
+            expected = bench.protocol.answer(content)
+            found = await bench.ask(ctx, content)
+            assert same(content, found, expected), (content[:12].hex(" "), len(content), found, expected)
+            seen.add(found[0])
+        await ctx.tick().repeat(10)
+
+    simulate(bench.dut, host, **bench.benches())
+    assert bench.core.notes == bench.protocol.notes
+    effects = bench.core.notes
+    assert min(len(effects.writes), len(effects.inputs), len(effects.starts)) > 0
+    assert seen >= {Status.OK, Status.OUT_OF_ORDER, Status.BAD_LENGTH, Status.BAD_ADDRESS, Status.NOT_LOADED}
+
+
+@pytest.mark.parametrize("stall", [0.0, 0.5])
+def test_pipelined_requests_are_carried_out_in_order(stall):
+    bench = Bench(SMALL, 11, stall)
+    rng = bench.rng
+    weights = bytes(byte | (byte >> 1 & 0x55) for byte in rng.randbytes(2 * 100))
+    parameters = rng.randbytes(7 * 32)
+    contents = [
+        request(9, Opcode.SYNC, frames.sync_arguments(5)),
+        request(10, Opcode.BEGIN, SMALL.digest),
+        request(11, Opcode.WRITE, frames.write_header(Region.WEIGHTS, 20) + weights),
+        request(12, Opcode.WRITE, frames.write_header(Region.PARAMETERS, 0) + parameters),
+        request(12, Opcode.WRITE, frames.write_header(Region.PARAMETERS, 0) + parameters),
+        request(13, Opcode.COMMIT, frames.commit_arguments(crc32c(weights + parameters))),
+        request(14, Opcode.INPUT, frames.input_header(8) + rng.randbytes(70)),
+        request(15, Opcode.START, frames.start_arguments(3, 16, 1)),
+        request(16, Opcode.INPUT, frames.input_header(16) + rng.randbytes(70)),
+        request(17, Opcode.START, frames.start_arguments(4, 0, 0)),
+        request(18, Opcode.RESULT, frames.result_arguments(1, 3, 30)),
+        request(19, Opcode.RESULT, frames.result_arguments(0, 30, 30)),
+    ]
+
+    async def host(ctx):
+        for content in contents:
+            await bench.send(ctx, content)
+
+    async def check(ctx):
+        for content in contents:
+            assert await bench.receive(ctx) == bench.protocol.answer(content)
+
+    simulate(bench.dut, host, check, **bench.benches())
+    assert bench.core.notes == bench.protocol.notes
+    assert len(bench.core.notes.starts) == 2
+
+
+def directed(host, seed=21, stall=0.1, configuration=SMALL):
+    """Runs ``host(ctx, bench)`` on a controller with an image; runs last until ``bench.core.running`` is cleared."""
+    bench = Bench(configuration, seed, stall)
+    bench.core.run_cycles = lambda: 1_000_000
+
+    async def run(ctx):
+        await bench.load(ctx)
+        await host(ctx, bench)
+
+    simulate(bench.dut, run, **bench.benches())
+
+
+def started(sequence: int, slot: int) -> bytes:
+    return request(sequence, Opcode.START, frames.start_arguments(0, 0, slot))
+
+
+def test_a_result_waits_for_the_run_of_its_slot_only():
+    async def host(ctx, bench):
+        assert await bench.ask(ctx, started(4, 1)) == bench.protocol.answer(started(4, 1)) == (Status.OK, b"")
+        other = request(5, Opcode.RESULT, frames.result_arguments(0, 0, 3))
+        assert await bench.ask(ctx, other) == bench.protocol.answer(other)
+        await bench.send(ctx, request(6, Opcode.RESULT, frames.result_arguments(1, 0, 3)))
+        await ctx.tick().repeat(500)
+        assert not bench.answers
+        bench.core.running = False
+        assert (await bench.receive(ctx))[0] == Status.OK
+
+    directed(host)
+
+
+def test_a_start_waits_for_the_run_before_and_is_answered_when_its_own_begins():
+    async def host(ctx, bench):
+        assert await bench.ask(ctx, started(4, 0)) == (Status.OK, b"")
+        await bench.send(ctx, started(5, 1))
+        await ctx.tick().repeat(300)
+        assert not bench.answers
+        assert len(bench.core.notes.starts) == 1
+        bench.core.running = False
+        assert await bench.receive(ctx) == (Status.OK, b"")
+        assert len(bench.core.notes.starts) == 2
+        state = await bench.ask(ctx, request(6, Opcode.READ, frames.read_arguments(Register.STATE, 1)))
+        assert state == (Status.OK, struct.pack("<I", State.LOADED | State.RUNNING))
+
+    directed(host)
+
+
+def test_a_repeated_start_neither_runs_nor_waits():
+    async def host(ctx, bench):
+        for _ in range(3):
+            assert await bench.ask(ctx, started(4, 0)) == (Status.OK, b"")
+        assert len(bench.core.notes.starts) == 1
+
+    directed(host)
+
+
+def test_begin_is_busy_while_a_run_is_under_way_and_leaves_the_image():
+    async def host(ctx, bench):
+        await bench.ask(ctx, started(4, 0))
+        assert await bench.ask(ctx, request(5, Opcode.BEGIN, bench.c.digest)) == (Status.BUSY, b"")
+        wrong = bytes(8)
+        assert await bench.ask(ctx, request(6, Opcode.BEGIN, wrong)) == (Status.WRONG_CONFIGURATION, b"")
+        assert await bench.ask(ctx, request(1, Opcode.BEGIN, bench.c.digest)) == (Status.OK, b"")
+        bench.core.running = False
+        await ctx.tick().repeat(3)
+        assert await bench.ask(ctx, started(7, 0)) == (Status.OK, b"")
+
+    directed(host)
+
+
+def test_a_sync_during_a_run_is_answered_at_once():
+    async def host(ctx, bench):
+        await bench.ask(ctx, started(4, 0))
+        assert await bench.ask(ctx, request(200, Opcode.SYNC, b"abcd")) == (Status.OK, b"abcd")
+        assert await bench.ask(ctx, request(200, Opcode.READ, b"\0\0")) == (Status.OK, b"")
+        assert await bench.ask(ctx, request(202, Opcode.READ, b"\0\0")) == (Status.OUT_OF_ORDER, b"\xc9")
+
+    directed(host)
+
+
+def test_repetitions_after_commit_change_neither_image_nor_state():
+    async def host(ctx, bench):
+        writes = list(bench.core.notes.writes)
+        mask = request(2, Opcode.WRITE, frames.write_header(Region.MASKS, 0) + b"\1\2\3\4")
+        assert await bench.ask(ctx, mask) == (Status.OK, b"")
+        assert await bench.ask(ctx, request(3, Opcode.COMMIT, bytes(4))) == (Status.OK, b"")
+        assert bench.core.notes.writes == writes
+        assert await bench.ask(ctx, started(4, 0)) == (Status.OK, b"")
+
+    directed(host)
+
+
+def test_an_illegal_trit_is_not_written_and_costs_the_image():
+    async def host(ctx, bench):
+        good, bad = b"\x55\xff", b"\x55\xbf"  # the last code of `bad` is 10
+        assert (await bench.ask(ctx, request(4, Opcode.BEGIN, bench.c.digest)))[0] == Status.OK
+        del bench.core.notes.writes[:]
+        write = frames.write_header(Region.WEIGHTS, 7) + good + good + bad + good
+        assert await bench.ask(ctx, request(5, Opcode.WRITE, write)) == (Status.BAD_TRIT, b"")
+        word = int.from_bytes(good, "little")
+        assert bench.core.notes.writes == [(Region.WEIGHTS, 7, word), (Region.WEIGHTS, 8, word)]
+        commit = frames.commit_arguments(crc32c(good + good + bad))
+        assert await bench.ask(ctx, request(6, Opcode.COMMIT, commit)) == (Status.NOT_LOADED, b"")
+        assert await bench.ask(ctx, started(7, 0)) == (Status.NOT_LOADED, b"")
+
+    directed(host)
+
+
+def test_the_same_codes_are_no_trits_in_other_regions():
+    async def host(ctx, bench):
+        await bench.ask(ctx, request(4, Opcode.BEGIN, bench.c.digest))
+        write = frames.write_header(Region.PROGRAM, 31) + b"\xaa\xaa"
+        assert await bench.ask(ctx, request(5, Opcode.WRITE, write)) == (Status.OK, b"")
+        assert bench.core.notes.writes[-1] == (Region.PROGRAM, 31, 0xAAAA)
+
+    directed(host)
+
+
+def test_inputs_saturate_to_the_symmetric_range():
+    async def host(ctx, bench):
+        values = struct.pack("8b", -128, -127, -4, -3, 0, 3, 4, 127)
+        assert await bench.ask(ctx, request(4, Opcode.INPUT, frames.input_header(8) + values)) == (Status.OK, b"")
+        await ctx.tick()
+        assert bench.core.notes.inputs == [(8, [-3, -3, -3, -3, 0, 3, 3, 3])]
+
+    directed(host, configuration=NARROW)
+
+
+def test_the_most_negative_byte_saturates_at_eight_bits_too():
+    async def host(ctx, bench):
+        await bench.ask(ctx, request(4, Opcode.INPUT, frames.input_header(0) + b"\x80\x81\x7f"))
+        await ctx.tick()
+        assert bench.core.notes.inputs == [(0, [-127, -127, 127])]
+
+    directed(host)
+
+
+def test_a_build_id_out_of_range_is_refused():
+    with pytest.raises(ValueError, match=rf"build id is {1 << 64}; allowed: 0…2\*\*64 - 1"):
+        Controller(configuration=SMALL, build_id=1 << 64)
