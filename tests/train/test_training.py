@@ -48,8 +48,8 @@ def test_conversion_is_proved_on_every_reachable_accumulator(digits):
 
 
 def test_hidden_layers_reach_their_block_density(digits):
-    for layer in digits.report.layers[:-1]:
-        assert layer.block_density <= DIGITS.recipe.layers.density + 0.03
+    for index, layer in enumerate(digits.report.layers[:-1]):
+        assert layer.block_density == DIGITS.recipe.of_layer(index, 3).density
 
 
 def test_zero_activations_are_measured_on_the_held_out_images(digits):

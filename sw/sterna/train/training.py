@@ -18,6 +18,7 @@ from sterna.quant import ExportReport, QuantisedModel, export_network, prepare
 from sterna.spec.errors import SternaError
 from sterna.spec.network import IntegerNetwork
 from sterna.train.augment import shifted
+from sterna.train.distillation import softened_divergence
 from sterna.train.presets import Phase, Preset, preset_named
 
 PhaseName = Literal["float", "quantised"]
@@ -101,7 +102,7 @@ def _optimiser(model: nn.Module, phase: Phase) -> torch.optim.Optimizer:
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": phase.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=phase.learning_rate)
+    return torch.optim.AdamW(groups, lr=phase.learning_rate, fused=True)
 
 
 def _rate(progress: float) -> float:
@@ -155,19 +156,6 @@ def _pruner(model: QuantisedModel, preset: Preset) -> Callable[[int], None]:
     return prune
 
 
-def _distilled(logits: Tensor, labels: Tensor, teacher_logits: Tensor, preset: Preset) -> Tensor:
-    """Cross-entropy mixed with the teacher's softened answers, whose gradients shrink with the temperature squared."""
-    plain = functional.cross_entropy(logits, labels)
-    temperature = preset.temperature
-    soft = functional.kl_div(
-        functional.log_softmax(logits / temperature, 1),
-        functional.log_softmax(teacher_logits / temperature, 1),
-        reduction="batchmean",
-        log_target=True,
-    )
-    return (1 - preset.distillation) * plain + preset.distillation * temperature**2 * soft
-
-
 def _accuracy(logits: npt.NDArray[np.generic], labels: npt.NDArray[np.int64]) -> float:
     return float((logits.argmax(1) == labels).mean())
 
@@ -214,9 +202,14 @@ def train(
         model = prepare(twin, chosen.recipe, dataset.input)
 
         def quantised_loss(x: Tensor, y: Tensor) -> Tensor:
+            logits = model(x)
+            plain = functional.cross_entropy(logits, y)
+            if not chosen.distillation:
+                return plain
             with torch.no_grad():
-                teacher_logits = twin(x)
-            return _distilled(model(x), y, teacher_logits, chosen)
+                answers = twin(x)
+            soft = softened_divergence(logits, answers, chosen.temperature)
+            return (1 - chosen.distillation) * plain + chosen.distillation * soft
 
         run(_run_phase("quantised", model, chosen.quantised_phase, quantised_loss, batches, _pruner(model, chosen)))
         return _result(chosen, seed, dataset, twin, model, tuple(history))
