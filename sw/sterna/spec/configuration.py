@@ -32,7 +32,8 @@ class Configuration:
     pe: int
     """Lanes: outputs computed at once. 4…64, multiple of 4 (so that a block is whole bytes)."""
     requantisers: int = 1
-    """Sums requantised per cycle. Power of two, at most ``simd``, divides ``pe``."""
+    """Sums requantised per cycle. Power of two, at most ``simd``, divides ``pe``, at most ``pe / 4``: a sum of planes
+    comes back from its memory four cycles later."""
     act_bits: int = 8
     """Signed bits of an activation, 2…8."""
     acc_bits: int = 18
@@ -45,6 +46,8 @@ class Configuration:
     """Activations per bank. Power of two, multiple of ``CHUNK``, at most 65536."""
     parameter_depth: int
     """Parameter words: one per output channel and plane and requantiser group. Power of two."""
+    pool_depth: int = 512
+    """Groups of activations that a row of pooling windows may have: its width × channels / requantisers. Power of two."""
     program_depth: int = 256
     """Program memory, in 16-bit words. Power of two, at most 65536."""
 
@@ -63,12 +66,15 @@ class Configuration:
         check("pe", 4 <= self.pe <= 64 and self.pe % 4 == 0, "a multiple of 4, 4…64")
         check(
             "requantisers",
-            _power_of_two(self.requantisers) and self.requantisers <= self.simd and self.pe % self.requantisers == 0,
-            f"a power of two ≤ simd ({self.simd}) that divides pe ({self.pe})",
+            _power_of_two(self.requantisers)
+            and self.requantisers <= self.simd
+            and self.pe % self.requantisers == 0
+            and self.pe >= 4 * self.requantisers,
+            f"a power of two ≤ simd ({self.simd}) that divides pe ({self.pe}), at most a quarter of it",
         )
         check("act_bits", 2 <= self.act_bits <= 8, "2…8")
         check("acc_bits", 8 <= self.acc_bits <= 24, "8…24")
-        for name in ("weight_depth", "mask_depth", "activation_depth", "parameter_depth", "program_depth"):
+        for name in ("weight_depth", "mask_depth", "activation_depth", "parameter_depth", "pool_depth", "program_depth"):
             check(name, _power_of_two(getattr(self, name)) and 2 * CHUNK <= getattr(self, name) <= 1 << 16,
                   f"a power of two, {2 * CHUNK}…65536")  # fmt: skip
 

@@ -1,9 +1,12 @@
 """Op descriptors: the 16-bit words of the program memory, as the compiler writes and the sequencer reads them.
 
 A program is a run of ops; an op is ``OP_WORDS`` words followed by ``PLANE_WORDS`` words for each of its planes. One op
-computes one output tensor: for each output row, pixel, tile of ``pe`` channels and plane, one *output* is accumulated.
+computes one output tensor: for each row, pixel, tile of ``pe`` channels and plane, one *output* is accumulated; the
+planes of a tile are summed, the pixels of a pooling window reduced to their maximum.
 Weights, masks and parameters have no addresses here: each memory is read by a pointer that runs through an op's tiles
-and planes, goes back to the op's start at the next pixel, and stays at the op's end when the next op begins.
+and planes, goes back to the op's start at the next pixel, and stays at the op's end when the next op begins. Where the
+windows of neighbouring pixels begin in different banks (an input of one or three channels), weights are stored once for
+each of ``phases`` pixels, and go back after so many, and at each row.
 """
 
 from collections.abc import Iterable
@@ -36,29 +39,39 @@ class Field:
 
 OP_FIELDS = {
     "planes": Field(0, 0, 4, bias=1),
-    "last": Field(0, 15, 1),  # the program ends after this op
     "slotted": Field(0, 14, 1),  # destination moves with the run's slot
+    "last": Field(0, 15, 1),  # the program ends after this op
     "tiles": Field(1, 0, 16, bias=1),
-    "width": Field(2, 0, 16, bias=1),  # output pixels per row
-    "height": Field(3, 0, 16, bias=1),  # output rows
+    "width": Field(2, 0, 16, bias=1),  # pixels per row, before pooling
+    "height": Field(3, 0, 16, bias=1),  # rows, before pooling
     "tail_groups": Field(4, 0, 8, bias=1),  # requantiser groups of the last tile that are written
+    "pool_width": Field(4, 8, 4, bias=1),  # max-pool window; divides width and height
+    "pool_height": Field(4, 12, 4, bias=1),
     "destination": Field(5, 0, 16),  # first activation word (bank address), multiple of CHUNK
     "minimum": Field(6, 0, 8, signed=True),
     "maximum": Field(6, 8, 8, signed=True),
+    "lead": Field(7, 0, 16),  # words of zeros before the first row that is written,
+    "gap": Field(8, 0, 16),  # between two rows,
+    "trail": Field(9, 0, 16),  # and after the last
+    "phases": Field(10, 0, 5, bias=1),  # pixels after which the weights rewind
+    "fraction": Field(10, 5, 5),  # bank of the first window's first activation,
+    "fraction_step": Field(10, 10, 5),  # and banks by which it moves from pixel to pixel
 }
-OP_WORDS = 7
+OP_WORDS = 11
 
 PLANE_FIELDS = {
     "source": Field(0, 0, 16),  # activation word of the first window
     "slotted": Field(1, 15, 1),  # source moves with the run's slot
+    "fractional": Field(1, 14, 1),  # windows follow the op's fraction: one word more when it passes the last bank
     "rows": Field(1, 0, 8, bias=1),  # rows of the window
     "chunks": Field(2, 0, 13, bias=1),  # mask words per window row
     "tail": Field(2, 13, 3, bias=1),  # block positions in the last of them, 1…CHUNK
     "pitch": Field(3, 0, 16),  # activation words from one source row to the next
-    "step_x": Field(4, 0, 16),  # activation words from one window to the next
-    "step_y": Field(5, 0, 16),  # activation words from one row of windows to the next
+    "step_x": Field(4, 0, 16),  # activation words from one window to the next in a row
+    "step_row": Field(5, 0, 16, signed=True),  # … from a row's last window to the next row's first
 }
-PLANE_WORDS = 6
+PLANE_WORDS = 7
+"""The last word of a plane is the sequencer's: where the plane's next window begins."""
 
 
 def _encode(kind: str, layout: dict[str, Field], words: int, values: dict[str, int]) -> list[int]:
@@ -87,12 +100,13 @@ class PlaneDescriptor:
 
     source: int
     slotted: bool = False
+    fractional: bool = False
     rows: int = 1
     chunks: int
     tail: int
     pitch: int = 0
     step_x: int = 0
-    step_y: int = 0
+    step_row: int = 0
 
     def encode(self) -> list[int]:
         """``PLANE_WORDS`` words. Raises :class:`EncodingError` naming a field out of range."""
@@ -102,7 +116,8 @@ class PlaneDescriptor:
     def decode(cls, words: list[int]) -> Self:
         """Inverse of :meth:`encode`."""
         values = _decode(PLANE_FIELDS, words)
-        return cls(**(values | {"slotted": bool(values["slotted"])}))  # type: ignore[arg-type]
+        flags = {"slotted": bool(values["slotted"]), "fractional": bool(values["fractional"])}
+        return cls(**(values | flags))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +131,17 @@ class OpDescriptor:
     width: int = 1
     height: int = 1
     tail_groups: int
+    pool_width: int = 1
+    pool_height: int = 1
     destination: int
     minimum: int
     maximum: int
+    lead: int = 0
+    gap: int = 0
+    trail: int = 0
+    phases: int = 1
+    fraction: int = 0
+    fraction_step: int = 0
 
     def encode(self) -> list[int]:
         """The op's words, planes included. Raises :class:`EncodingError` naming a field out of range."""

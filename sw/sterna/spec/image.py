@@ -9,7 +9,7 @@ as ``[region, address, bytes]`` and gives the entry points that the driver needs
 
 import json
 import struct
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import IntEnum
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS
 from sterna.spec.configuration import FORMAT_VERSION, Configuration
 from sterna.spec.errors import EncodingError, ImageError
 from sterna.spec.frames import crc32c
+from sterna.spec.layout import TensorLayout
 from sterna.spec.strict_json import brief
 
 MAGIC = b"STRNIMG\0"
@@ -85,8 +86,7 @@ class TensorPlace:
 
     name: str
     word: int
-    count: int
-    """Activations, channel-last."""
+    layout: TensorLayout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,10 +190,19 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 1 << 48
 
 
+_LAYOUT = {field.name for field in fields(TensorLayout)}
+_MAX_EXTENT = 1 << 16
+
+
 def _place(entry: Any) -> TensorPlace:
-    known = isinstance(entry, dict) and entry.keys() == {"name", "word", "count"} and isinstance(entry["name"], str)
-    _require(known and _is_count(entry["word"]) and _is_count(entry["count"]), "tensor", entry)
-    return TensorPlace(entry["name"], entry["word"], entry["count"])
+    known = isinstance(entry, dict) and entry.keys() == {"name", "word", "layout"} and isinstance(entry["name"], str)
+    _require(known and _is_count(entry["word"]), "tensor", entry)
+    layout = entry["layout"]
+    known = isinstance(layout, dict) and layout.keys() == _LAYOUT and all(map(_is_count, layout.values()))
+    _require(known and max(layout.values()) <= _MAX_EXTENT, "tensor", entry)
+    counts = [layout[name] for name in ("height", "width", "channels", "simd")]
+    _require(min(counts) >= 1 and layout["pixel"] >= layout["channels"], "tensor", entry)
+    return TensorPlace(entry["name"], entry["word"], TensorLayout(**layout))
 
 
 def _require(ok: bool, *what: Any) -> None:

@@ -26,6 +26,75 @@ def whole_chunks(activation_words: int) -> int:
     return -(-activation_words // CHUNK) * CHUNK
 
 
+@dataclass(frozen=True, kw_only=True)
+class TensorLayout:
+    """Where the activations of a (height, width, channels) tensor lie from its first word on.
+
+    Rows follow each other ``row_words`` apart, each beginning in bank 0. Zeros lie around the tensor, so that windows
+    may reach over its border; those on the right of a row are those on the left of the next.
+    """
+
+    height: int
+    width: int
+    channels: int
+    simd: int
+    pixel: int
+    """Activations from one pixel to the next; those beyond ``channels`` are never read with a weight that is not zero."""
+    top: int = 0
+    """Rows of zeros above, …"""
+    bottom: int = 0
+    """… below, …"""
+    side: int = 0
+    """… and pixels of zeros on both sides."""
+
+    @property
+    def side_words(self) -> int:
+        return words(self.side * self.pixel, self.simd)
+
+    @property
+    def data_words(self) -> int:
+        """Words of one row without its border."""
+        return words(self.width * self.pixel, self.simd)
+
+    @property
+    def row_words(self) -> int:
+        return self.data_words + self.side_words
+
+    @property
+    def lead(self) -> int:
+        """Words before the first row."""
+        return self.top * self.row_words + self.side_words
+
+    @property
+    def trail(self) -> int:
+        """Words after the last row."""
+        return self.bottom * self.row_words + self.side_words
+
+    @property
+    def words(self) -> int:
+        """Words in all."""
+        return self.lead + (self.height - 1) * self.row_words + self.data_words + self.trail
+
+    def element(self, y: int, x: int) -> int:
+        """Activation number (word · simd + bank) of a pixel's first channel; the border has negative ``y`` or ``x``."""
+        return (self.lead + y * self.row_words) * self.simd + x * self.pixel
+
+    def scatter(self, tensor: Trits) -> Trits:
+        """int8 (height, width, channels) as it lies in memory, int8 (words · simd,)."""
+        flat = np.zeros(self.words * self.simd, np.int8)
+        flat[self._elements()] = tensor
+        return flat
+
+    def gather(self, flat: Trits) -> Trits:
+        """Inverse of :meth:`scatter`."""
+        return flat[self._elements()]
+
+    def _elements(self) -> npt.NDArray[np.int64]:
+        """(height, width, channels) activation numbers."""
+        y, x, c = np.ogrid[: self.height, : self.width, : self.channels]
+        return np.asarray(self.element(y, x) + c, np.int64)
+
+
 @dataclass(frozen=True)
 class BankedBlocks:
     """The blocks and masks of consecutive window rows, one bank each along the first axis."""
