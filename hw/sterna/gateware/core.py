@@ -1,4 +1,4 @@
-"""The core: scanner → feeders → lanes → capture → requantiser → packer, around the memories, led by the sequencer."""
+"""The core: scanner → feeders → lanes → capture → requantiser → pool → packer, around the memories, led by the sequencer."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from sterna.gateware.compute.capture import Capture
 from sterna.gateware.compute.feeder import Feeder
 from sterna.gateware.compute.lanes import Lanes
+from sterna.gateware.compute.pool import MaxPool
 from sterna.gateware.compute.requantiser import PARAMETER, Requantiser
 from sterna.gateware.compute.scanner import Scanner
 from sterna.gateware.control.sequencer import Sequencer
@@ -86,7 +87,6 @@ class Core(wiring.Component):
 
         connect_region(Region.WEIGHTS, self._blocks)
         connect_region(Region.MASKS, self._block_masks)
-        connect_region(Region.PROGRAM, [self._program])
         self._build_parameters(m)
 
     def _build_parameters(self, m: Module) -> None:
@@ -114,6 +114,14 @@ class Core(wiring.Component):
         m.submodules.sequencer = self._sequencer = sequencer = Sequencer(configuration=c)
         connect(m, flipped(self.starts), sequencer.start)
         connect(m, sequencer.program, self._program.read)
+        # While a run is under way the link loads no program, and the sequencer keeps windows there.
+        program, windows = self._program.write, sequencer.windows
+        loading = self.write.strobe & (self.write.region == Region.PROGRAM)
+        m.d.comb += [
+            program.enable.eq(loading | windows.enable),
+            program.address.eq(Mux(loading, self.write.address, windows.address)),
+            program.data.eq(Mux(loading, self.write.data, windows.data)),
+        ]
         m.d.comb += self.running.eq(sequencer.running)
 
         # The scanner takes outputs ahead of the lanes; their tags wait for capture.
@@ -123,7 +131,6 @@ class Core(wiring.Component):
         m.d.comb += [
             scanner.outputs.valid.eq(outputs.valid & tags.w_rdy),
             scanner.outputs.payload.eq(outputs.payload.request),
-            scanner.walk.eq(sequencer.walk),
             outputs.ready.eq(scanner.outputs.ready & tags.w_rdy),
             tags.w_en.eq(outputs.valid & scanner.outputs.ready),
             tags.w_data.eq(outputs.payload.tags),
@@ -144,7 +151,6 @@ class Core(wiring.Component):
             self._activation_masks.read.enable.eq(masks.enable),
             self._activation_masks.read.address.eq(masks.address),
             advance.eq(Cat(*(feeder.complete for feeder in self._feeders)).all() & self._step),
-            self._sequencer.advance.eq(advance),
         ]
         # Tag of an output's last blocks, stage by stage: address, memory.
         self._final = Signal(2)
@@ -198,29 +204,33 @@ class Core(wiring.Component):
         c = self.configuration
         sequencer = self._sequencer
         m.submodules.requantiser = requantiser = Requantiser(configuration=c)
+        m.submodules.pool = pool = MaxPool(configuration=c)
         m.submodules.output_packer = outputs = Packer(configuration=c, group=c.requantisers)
         m.submodules.input_packer = inputs = Packer(configuration=c, group=1)
         connect(m, self._capture.groups, requantiser.groups)
-        activations = requantiser.activations
+        connect(m, requantiser.activations, pool.activations)
+        connect(m, pool.run, outputs.run)
         m.d.comb += [
             requantiser.tail_groups.eq(sequencer.tail_groups),
             requantiser.minimum.eq(sequencer.minimum),
             requantiser.maximum.eq(sequencer.maximum),
-            outputs.run.valid.eq(activations.valid),
-            activations.ready.eq(outputs.run.ready),
-            outputs.run.payload.values.eq(activations.payload.values),
-            outputs.run.payload.word.eq(sequencer.destination),
-            outputs.run.payload.write.eq(activations.payload.write),
-            outputs.run.payload.first.eq(activations.payload.first),
-            outputs.run.payload.last.eq(activations.payload.last),
-            sequencer.op_done.eq(activations.valid & activations.ready & activations.payload.last),
-            inputs.run.valid.eq(self.inputs.valid),
-            self.inputs.ready.eq(inputs.run.ready),
-            inputs.run.payload.values[0].eq(self.inputs.payload.value),
-            inputs.run.payload.word.eq(self.inputs.payload.word),
+            outputs.begin.eq(sequencer.begin),
+            outputs.place.eq(sequencer.place),
+            sequencer.op_done.eq(outputs.done),
+        ]
+
+        # A burst from the link is a run of one row; its first activation waits a cycle while the run begins.
+        burst, begun = self.inputs.payload, Signal()
+        opening = self.inputs.valid & burst.first & ~begun
+        m.d.sync += begun.eq(opening | (begun & ~(self.inputs.valid & self.inputs.ready)))
+        m.d.comb += [
+            inputs.begin.eq(opening),
+            inputs.place.word.eq(burst.word),
+            inputs.run.valid.eq(self.inputs.valid & ~opening),
+            self.inputs.ready.eq(inputs.run.ready & ~opening),
+            inputs.run.payload.values[0].eq(burst.value),
             inputs.run.payload.write.eq(1),
-            inputs.run.payload.first.eq(self.inputs.payload.first),
-            inputs.run.payload.last.eq(self.inputs.payload.last),
+            inputs.run.payload.last.eq(burst.last),
         ]
         for r, read in enumerate(self._parameter_reads):
             m.d.comb += [
@@ -229,7 +239,7 @@ class Core(wiring.Component):
                 requantiser.parameters.data[r].eq(read.data),
             ]
 
-        # Requantised activations first: they never wait, so the lanes' timing does not depend on the link.
+        # The core's own activations first: they never wait, so its timing does not depend on the link.
         m.d.comb += [outputs.write.ready.eq(1), inputs.write.ready.eq(~outputs.write.valid)]
         chosen = Signal.like(outputs.write.payload)
         m.d.comb += chosen.eq(Mux(outputs.write.valid, outputs.write.payload, inputs.write.payload))

@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sterna.gateware.compute.capture import sum_group
-from sterna.gateware.memory.ram import ReadPort
+from sterna.gateware.memory.ram import Ram, ReadPort
 from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS
 from sterna.spec.configuration import Configuration
 from sterna.spec.descriptors import OP_FIELDS, Pointer
@@ -19,19 +19,32 @@ PARAMETER = data.StructLayout(
 
 
 def activation_group(configuration: Configuration) -> data.StructLayout:
-    """Neighbouring activations on their way to memory; ``write`` low: none, only ``first`` and ``last`` count."""
+    """Neighbouring activations on their way to memory, and where they stand in their op."""
     return data.StructLayout({
         "values": data.ArrayLayout(signed(configuration.act_bits), configuration.requantisers),
-        "write": 1,
-        "first": 1,  # of the op: begins at the destination
-        "last": 1,   # of the op: what is still held is written
+        "flags": group_flags(),
+    })  # fmt: skip
+
+
+def group_flags() -> data.StructLayout:
+    """Flags of a group of activations."""
+    return data.StructLayout({
+        "write": 1,      # low beyond the op's last channel: the values do not count, the ends below do
+        "pixel_end": 1,
+        "row_end": 1,    # of the pixel's row (counts with pixel_end)
+        "op_end": 1,
+        "pool_first": 1, # first and last pixel of a pooling window
+        "pool_last": 1,
+        "pool_column_end": 1,
     })  # fmt: skip
 
 
 class Requantiser(wiring.Component):
-    """``requantisers`` multipliers side by side, four stages: parameters, product, sum, shift and clamp.
+    """``requantisers`` multipliers side by side, four stages: parameters, product, sum over planes, shift and clamp.
 
-    Parameters are read by a pointer that goes on with every group and rewinds as the output's ``Pointer`` says.
+    Parameters are read by a pointer that goes on with every group and rewinds as the output's ``Pointer`` says. Sums of
+    planes before the last go to a memory of one output's groups and come back with the next plane: ``b`` is that of the
+    first plane's parameter word, ``s`` that of the last's.
     Latency: four cycles. Throughput: one group a cycle. Flow: valid/ready at both ends; all stages hold together.
     """
 
@@ -51,25 +64,36 @@ class Requantiser(wiring.Component):
         c = self.configuration
         go = Signal()
         group = self.groups.payload
-        valid = [Signal(name=f"valid_{stage}") for stage in range(4)]
-        flags = [Signal(data.StructLayout({"write": 1, "first": 1, "last": 1}), name=f"flags_{k}") for k in range(4)]
+        tags = group.tags
+        stage = data.StructLayout(
+            {"group": group.group.shape(), "plane_first": 1, "plane_last": 1, "flags": group_flags()}
+        )
+        valid = [Signal(name=f"valid_{k}") for k in range(4)]
+        at = [Signal(stage, name=f"stage_{k}") for k in range(4)]
         m.d.comb += [
             go.eq(~valid[3] | self.activations.ready),
             self.groups.ready.eq(go),
             self.activations.valid.eq(valid[3]),
-            self.activations.payload.write.eq(flags[3].write),
-            self.activations.payload.first.eq(flags[3].first),
-            self.activations.payload.last.eq(flags[3].last),
+            self.activations.payload.flags.eq(at[3].flags),
         ]
         with m.If(go):
             m.d.sync += [
                 valid[0].eq(self.groups.valid),
-                flags[0].write.eq(~group.tags.last_tile | (group.group <= self.tail_groups)),
-                flags[0].first.eq(group.tags.op_first & group.first),
-                flags[0].last.eq(group.tags.op_last & group.last),
+                at[0].group.eq(group.group),
+                at[0].plane_first.eq(tags.plane_first),
+                at[0].plane_last.eq(tags.plane_last),
+                at[0].flags.write.eq(~tags.last_tile | (group.group <= self.tail_groups)),
+                at[0].flags.pixel_end.eq(tags.last_tile & group.last),
+                at[0].flags.row_end.eq(tags.row_end),
+                at[0].flags.op_end.eq(tags.op_last & group.last),
+                at[0].flags.pool_first.eq(tags.pool_first),
+                at[0].flags.pool_last.eq(tags.pool_last),
+                at[0].flags.pool_column_end.eq(tags.pool_column_end),
+                valid[1].eq(valid[0]),
+                valid[2].eq(valid[1]),
+                valid[3].eq(valid[2] & at[2].plane_last),
             ]
-            for stage in range(3):
-                m.d.sync += [valid[stage + 1].eq(valid[stage]), flags[stage + 1].eq(flags[stage])]
+            m.d.sync += [at[k + 1].eq(at[k]) for k in range(3)]
 
         # Parameters: the pointer's move belongs to the output's first group.
         pointer = Signal((c.parameter_depth - 1).bit_length())
@@ -78,32 +102,45 @@ class Requantiser(wiring.Component):
             self.parameters.enable.eq(go & self.groups.valid),
             self.parameters.address.eq(pointer),
         ]
-        with m.If(group.first), m.Switch(group.tags.pointer):
-            with m.Case(Pointer.REWIND):
-                m.d.comb += self.parameters.address.eq(base)
-            with m.Case(Pointer.RESET):
-                m.d.comb += self.parameters.address.eq(0)
+        with m.If(group.first):
+            with m.Switch(tags.pointer):
+                with m.Case(Pointer.REWIND):
+                    m.d.comb += self.parameters.address.eq(base)
+                with m.Case(Pointer.RESET):
+                    m.d.comb += self.parameters.address.eq(0)
         with m.If(self.parameters.enable):
             m.d.sync += pointer.eq(self.parameters.address + 1)
-            with m.If(group.first & ((group.tags.pointer == Pointer.REBASE) | (group.tags.pointer == Pointer.RESET))):
+            with m.If(group.first & ((tags.pointer == Pointer.REBASE) | (tags.pointer == Pointer.RESET))):
                 m.d.sync += base.eq(self.parameters.address)
+
+        # Sums of planes: read with the parameters, written with the total. A group comes again four groups later at the
+        # soonest (`requantisers` ≤ pe / 4), just after its sum is written.
+        totals = data.ArrayLayout(signed(SUM_BITS), c.requantisers)
+        m.submodules.partial_sums = partial_sums = Ram(shape=totals, depth=c.pe // c.requantisers)
+        total = Signal(totals)
+        m.d.comb += [
+            partial_sums.read.enable.eq(go & self.groups.valid),
+            partial_sums.read.address.eq(group.group),
+            partial_sums.write.enable.eq(go & valid[2]),
+            partial_sums.write.address.eq(at[2].group),
+            partial_sums.write.data.eq(total),
+        ]
 
         product_bits = c.acc_bits + MULTIPLIER_BITS
         for r in range(c.requantisers):
             parameter = self.parameters.data[r]
             accumulated = Signal(signed(c.acc_bits), name=f"accumulated_{r}")
             product = Signal(signed(min(product_bits, SUM_BITS)), name=f"product_{r}")
-            bias = Signal(signed(SUM_BITS), name=f"bias_{r}")
+            addend = Signal(signed(SUM_BITS), name=f"addend_{r}")
             shift = [Signal(SHIFT_BITS, name=f"shift_{r}_{k}") for k in range(2)]
-            total = Signal(signed(SUM_BITS), name=f"total_{r}")
-            shifted = total >> shift[1]
+            shifted = total[r] >> shift[1]
             with m.If(go):
                 m.d.sync += [
                     accumulated.eq(group.sums[r]),
                     product.eq(accumulated * parameter.multiplier),
-                    bias.eq(parameter.bias),
+                    addend.eq(Mux(at[0].plane_first, parameter.bias, partial_sums.read.data[r])),
                     shift[0].eq(parameter.shift),
-                    total.eq(product + bias),
+                    total[r].eq(product + addend),
                     shift[1].eq(shift[0]),
                     self.activations.payload.values[r].eq(
                         Mux(shifted < self.minimum, self.minimum, Mux(shifted > self.maximum, self.maximum, shifted))

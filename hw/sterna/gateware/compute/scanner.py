@@ -14,16 +14,13 @@ OFFSET_BITS = (CHUNK - 1).bit_length()
 
 
 def output_request(configuration: Configuration) -> data.StructLayout:
-    """One output to accumulate: activation word of its window, and what its pointers do (:class:`Pointer`)."""
+    """One output to accumulate: where its window begins, how it is walked, what the weight and mask pointers do.
+
+    Counts are stored minus one, as in the descriptor.
+    """
     return data.StructLayout({
         "word": (configuration.activation_depth - 1).bit_length(),
         "pointer": max(Pointer).bit_length(),
-    })  # fmt: skip
-
-
-def walk_layout(configuration: Configuration) -> data.StructLayout:
-    """How a plane's windows are walked; counts are stored minus one, as in the descriptor."""
-    return data.StructLayout({
         "rows": PLANE_FIELDS["rows"].width,
         "chunks": PLANE_FIELDS["chunks"].width,
         "tail": PLANE_FIELDS["tail"].width,
@@ -60,7 +57,6 @@ class Scanner(wiring.Component):
         self.configuration = c = configuration
         super().__init__({
             "outputs": In(stream.Signature(output_request(c))),
-            "walk": In(walk_layout(c)),
             "activation_masks": Out(ReadPort(c.activation_depth // CHUNK, 0)),
             "block_masks": Out(ReadPort(c.mask_depth, 0)),
             "chunks": Out(stream.Signature(fetched_chunk(c))),
@@ -73,7 +69,9 @@ class Scanner(wiring.Component):
         word = Signal((c.activation_depth - 1).bit_length())
         row_word = Signal.like(word)
         rows_left = Signal(PLANE_FIELDS["rows"].width)
-        chunks_left = Signal(PLANE_FIELDS["chunks"].width)
+        chunks, chunks_left = Signal(PLANE_FIELDS["chunks"].width), Signal(PLANE_FIELDS["chunks"].width)
+        tail = Signal(PLANE_FIELDS["tail"].width)
+        pitch = Signal.like(word)
         pointer = Signal(Pointer)
         halfway = Signal()  # the lower half of this unaligned row is read
         mask_pointer = Signal((c.mask_depth - 1).bit_length())
@@ -99,8 +97,11 @@ class Scanner(wiring.Component):
                 word.eq(request.word),
                 row_word.eq(request.word),
                 pointer.eq(request.pointer),
-                rows_left.eq(self.walk.rows),
-                chunks_left.eq(self.walk.chunks),
+                rows_left.eq(request.rows),
+                chunks.eq(request.chunks),
+                chunks_left.eq(request.chunks),
+                tail.eq(request.tail),
+                pitch.eq(request.pitch),
             ]
             with m.If(self.outputs.valid), m.Switch(request.pointer):
                 with m.Case(Pointer.REWIND):
@@ -115,9 +116,9 @@ class Scanner(wiring.Component):
                 m.d.sync += [mask_pointer.eq(mask_pointer + 1), pointer.eq(Pointer.CONTINUE)]
                 with m.If(row_end):
                     m.d.sync += [
-                        row_word.eq(row_word + self.walk.pitch),
-                        word.eq(row_word + self.walk.pitch),
-                        chunks_left.eq(self.walk.chunks),
+                        row_word.eq(row_word + pitch),
+                        word.eq(row_word + pitch),
+                        chunks_left.eq(chunks),
                         rows_left.eq(rows_left - 1),
                         busy.eq(rows_left != 0),
                     ]
@@ -130,7 +131,7 @@ class Scanner(wiring.Component):
                 self.chunks.valid.eq(scan),
                 chunk.half.eq(half),
                 chunk.word.eq(word),
-                chunk.positions.eq(Mux(row_end, (2 << self.walk.tail) - 1, (1 << CHUNK) - 1)),
+                chunk.positions.eq(Mux(row_end, (2 << tail) - 1, (1 << CHUNK) - 1)),
                 chunk.last.eq(row_end & (rows_left == 0)),
                 chunk.pointer.eq(pointer),
             ]

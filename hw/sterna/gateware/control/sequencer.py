@@ -1,4 +1,4 @@
-"""Sequencer: reads op descriptors and asks the feeders for one output after the other."""
+"""Sequencer: reads op descriptors and asks for one output after the other."""
 
 from typing import Any
 
@@ -6,46 +6,47 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from sterna.gateware.compute.scanner import output_request, walk_layout
+from sterna.gateware.compute.scanner import output_request
 from sterna.gateware.control.tags import output_tags
 from sterna.gateware.interfaces import run_request
-from sterna.gateware.memory.ram import ReadPort
+from sterna.gateware.memory.packer import run_place
+from sterna.gateware.memory.ram import ReadPort, WritePort
 from sterna.spec.configuration import Configuration
 from sterna.spec.descriptors import OP_FIELDS, OP_WORDS, PLANE_FIELDS, PLANE_WORDS, WORD_BITS, Field, Pointer
 
 
 def scheduled_output(configuration: Configuration) -> data.StructLayout:
-    """What the feeders need of an output, and the tags that travel beside it."""
+    """What the scanner needs of an output, and the tags that travel beside it."""
     return data.StructLayout({"request": output_request(configuration), "tags": output_tags()})
 
 
 class Sequencer(wiring.Component):
-    """Runs a program: for each op, for each output row, pixel and tile, one scheduled output.
+    """Runs a program: for each op, for each row, pixel, tile and plane, one scheduled output.
 
-    The next op's descriptor is read while the last outputs of an op drain, so that an op costs its pipeline's length
-    and no more. An op begins when the one before has written its last activation (``op_done``): it may read what that
-    wrote. What the far end of the pipeline uses (``destination`` … ``maximum``) changes only then, and ``walk`` only
-    after the feeders have issued the op's last block (``advance``).
+    Where a plane's next window begins is kept in the last word of its descriptor, so that planes cost no registers: with
+    one plane the descriptor is read once; with more, at each output (8 cycles, fewer than an output takes to drain).
+    The next op's descriptor is read while the last outputs of an op drain. An op begins when the one before has written
+    its last activation (``op_done``): it may read what that wrote. What the far end of the pipeline uses (``place``,
+    ``tail_groups``, ``minimum``, ``maximum``) changes only then, with ``begin``.
 
-    Latency: 14 cycles from ``start`` to the first output, 2 from ``op_done`` to the next op's first.
+    Latency: 20 cycles from ``start`` to the first output, 1 from ``op_done`` to the next op's first.
     Bad programs cannot hang it: every loop is counted, and ``CYCLES`` grows visibly.
     """
 
     def __init__(self, *, configuration: Configuration):
         self.configuration = c = configuration
-        word = (c.activation_depth - 1).bit_length()
         super().__init__({
             "start": In(stream.Signature(run_request())),
             "running": Out(1),
             "program": Out(ReadPort(c.program_depth, WORD_BITS)),
+            "windows": Out(WritePort(c.program_depth, WORD_BITS)),
             "outputs": Out(stream.Signature(scheduled_output(c))),
-            "advance": In(1),
             "op_done": In(1),
-            "walk": Out(walk_layout(c)),
             "no_activation_skip": Out(1),
             "no_block_skip": Out(1),
+            "begin": Out(1),
+            "place": Out(run_place(c)),
             "tail_groups": Out(OP_FIELDS["tail_groups"].width),
-            "destination": Out(word),
             "minimum": Out(signed(c.act_bits)),
             "maximum": Out(signed(c.act_bits)),
         })  # fmt: skip
@@ -54,10 +55,13 @@ class Sequencer(wiring.Component):
         m = Module()
         c = self.configuration
         word_bits = (c.activation_depth - 1).bit_length()
+        bank_bits = (c.simd - 1).bit_length()
 
         # Fetch: words come one a cycle, each a cycle after its address.
         counter = Signal((c.program_depth - 1).bit_length())
+        first_plane = Signal.like(counter)
         index = Signal(range(OP_WORDS + PLANE_WORDS + 1))  # word that is being read
+        fetched = index == OP_WORDS + PLANE_WORDS
         arriving = Signal()
         arriving_index = Signal.like(index)
         m.d.comb += self.program.address.eq(counter)
@@ -67,111 +71,186 @@ class Sequencer(wiring.Component):
             """A register that takes its field when the field's word arrives."""
             width = field.width if width is None else min(width, field.width)
             register = Signal(signed(width) if field.signed else width)
-            with m.If(arriving & (arriving_index == at + field.word)):
-                m.d.sync += register.eq(self.program.data[field.low : field.low + width])
+            if width:
+                with m.If(arriving & (arriving_index == at + field.word)):
+                    m.d.sync += register.eq(self.program.data[field.low : field.low + width])
             return register
 
-        last_op = loaded(OP_FIELDS["last"])
-        tiles, width, height = (loaded(OP_FIELDS[name]) for name in ("tiles", "width", "height"))
-        next_tail, next_slotted = loaded(OP_FIELDS["tail_groups"]), loaded(OP_FIELDS["slotted"])
-        next_destination = loaded(OP_FIELDS["destination"], width=word_bits)
-        next_minimum = loaded(OP_FIELDS["minimum"], width=c.act_bits)
-        next_maximum = loaded(OP_FIELDS["maximum"], width=c.act_bits)
-        source = loaded(PLANE_FIELDS["source"], OP_WORDS, word_bits)
-        source_slotted = loaded(PLANE_FIELDS["slotted"], OP_WORDS)
-        step_x = loaded(PLANE_FIELDS["step_x"], OP_WORDS, word_bits)
-        step_y = loaded(PLANE_FIELDS["step_y"], OP_WORDS, word_bits)
-        m.d.comb += [
-            self.walk.rows.eq(loaded(PLANE_FIELDS["rows"], OP_WORDS)),
-            self.walk.chunks.eq(loaded(PLANE_FIELDS["chunks"], OP_WORDS)),
-            self.walk.tail.eq(loaded(PLANE_FIELDS["tail"], OP_WORDS)),
-            self.walk.pitch.eq(loaded(PLANE_FIELDS["pitch"], OP_WORDS, word_bits)),
-        ]
+        def op_field(name: str, width: int | None = None) -> Signal:
+            return loaded(OP_FIELDS[name], 0, width)
 
-        # Loops over rows, pixels and tiles.
+        def plane_field(name: str, width: int | None = None) -> Signal:
+            return loaded(PLANE_FIELDS[name], OP_WORDS, width)
+
+        planes, last_op = op_field("planes"), op_field("last")
+        tiles, width, height = op_field("tiles"), op_field("width"), op_field("height")
+        pool_width, pool_height = op_field("pool_width"), op_field("pool_height")
+        phases = op_field("phases")
+        fraction_start, fraction_step = op_field("fraction", bank_bits), op_field("fraction_step", bank_bits)
+        next_tail, next_slotted = op_field("tail_groups"), op_field("slotted")
+        next_minimum, next_maximum = op_field("minimum", c.act_bits), op_field("maximum", c.act_bits)
+        next_place = {
+            "word": op_field("destination", word_bits),
+            "lead": op_field("lead", word_bits),
+            "gap": op_field("gap", word_bits),
+            "trail": op_field("trail", word_bits),
+        }
+        source, source_slotted = plane_field("source", word_bits), plane_field("slotted")
+        fractional = plane_field("fractional")
+        step_x, step_row = plane_field("step_x", word_bits), plane_field("step_row", word_bits)
+        kept_window = loaded(Field(PLANE_WORDS - 1, 0, WORD_BITS), OP_WORDS, word_bits)
+
+        # Loops over rows, pixels, tiles and planes, innermost last.
         offset = Signal(word_bits)
         ops_left = Signal(8)
         writing = Signal()  # an op has begun and not written its last activation
-        unissued = Signal(4)  # outputs asked for and not issued to the end
-        program_first = Signal()
-        op_first = Signal()
-        tile, column, row = Signal.like(tiles), Signal.like(width), Signal.like(height)
-        row_word, pixel_word = Signal(word_bits), Signal(word_bits)
-        last_tile, last_column, last_row = tile == tiles, column == width, row == height
-        op_last = last_tile & last_column & last_row
+        program_first, op_first, pixel_first = Signal(), Signal(), Signal()
+        plane, tile = Signal.like(planes), Signal.like(tiles)
+        column, row = Signal.like(width), Signal.like(height)
+        pool_column, pool_row = Signal.like(pool_width), Signal.like(pool_height)
+        phase = Signal.like(phases)
+        fraction = Signal(bank_bits)
+        last_plane, last_tile = plane == planes, tile == tiles
+        last_column, last_row = column == width, row == height
+        pixel_end = last_plane & last_tile
+        pool_column_end, pool_row_end = pool_column == pool_width, pool_row == pool_height
+        single = planes == 0
+
+        moved = fraction + fraction_step
+        window = Signal(word_bits)  # of this plane, in a register while there is only one
+        next_window = Signal(word_bits)
+        m.d.comb += next_window.eq(
+            window + Mux(last_column, step_row, step_x + (fractional & moved[bank_bits : bank_bits + 1]))
+        )
+
         output = self.outputs.payload
+        tags, request = output.tags, output.request
         taken = Signal()
         m.d.comb += [
             taken.eq(self.outputs.valid & self.outputs.ready),
-            output.request.word.eq(pixel_word),
-            output.tags.pointer.eq(Mux(tile == 0, Pointer.REWIND, Pointer.CONTINUE)),
-            output.request.pointer.eq(output.tags.pointer),
-            output.tags.last_tile.eq(last_tile),
-            output.tags.op_first.eq(op_first),
-            output.tags.op_last.eq(op_last),
+            request.word.eq(window),
+            request.rows.eq(plane_field("rows")),
+            request.chunks.eq(plane_field("chunks")),
+            request.tail.eq(plane_field("tail")),
+            request.pitch.eq(plane_field("pitch", word_bits)),
+            # parameters go back at every pixel, weights and masks when the phases are through
+            tags.pointer.eq(Mux(pixel_first, Pointer.REWIND, Pointer.CONTINUE)),
+            request.pointer.eq(Mux(pixel_first & (phase == 0), Pointer.REWIND, Pointer.CONTINUE)),
+            tags.plane_first.eq(plane == 0),
+            tags.plane_last.eq(last_plane),
+            tags.last_tile.eq(last_tile),
+            tags.pool_first.eq((pool_column == 0) & (pool_row == 0)),
+            tags.pool_last.eq(pool_column_end & pool_row_end),
+            tags.pool_column_end.eq(pool_column_end),
+            tags.row_end.eq(last_column),
+            tags.op_last.eq(last_plane & last_tile & last_column & last_row),
         ]
         with m.If(op_first):
-            m.d.comb += output.tags.pointer.eq(Mux(program_first, Pointer.RESET, Pointer.REBASE))
-        m.d.sync += unissued.eq(unissued + taken - self.advance)
+            beginning = Mux(program_first, Pointer.RESET, Pointer.REBASE)
+            m.d.comb += [tags.pointer.eq(beginning), request.pointer.eq(beginning)]
+        m.d.comb += [
+            self.windows.enable.eq(taken & last_tile & ~single),
+            self.windows.address.eq(counter - 1),
+            self.windows.data.eq(next_window),
+        ]
         with m.If(self.op_done):
             m.d.sync += writing.eq(0)
 
+        new_op, first_pixel = Signal(), Signal()  # the descriptor being read is an op's; its first pixel is not through
+        start_window = Signal(word_bits)
+        m.d.comb += start_window.eq(source + Mux(source_slotted, offset, 0))
         with m.FSM(name="phase"):
             with m.State("IDLE"):
                 m.d.comb += self.start.ready.eq(1)
                 with m.If(self.start.valid):
-                    request = self.start.payload
+                    asked = self.start.payload
                     m.d.sync += [
-                        counter.eq(request.entry),
-                        offset.eq(request.offset),
-                        ops_left.eq(request.ops),
-                        self.no_activation_skip.eq(request.no_activation_skip),
-                        self.no_block_skip.eq(request.no_block_skip),
+                        counter.eq(asked.entry),
+                        offset.eq(asked.offset),
+                        ops_left.eq(asked.ops),
+                        self.no_activation_skip.eq(asked.no_activation_skip),
+                        self.no_block_skip.eq(asked.no_block_skip),
                         program_first.eq(1),
                         self.running.eq(1),
                         index.eq(0),
+                        new_op.eq(1),
                     ]
                     m.next = "FETCH"
             with m.State("FETCH"):
-                m.d.comb += self.program.enable.eq(index != OP_WORDS + PLANE_WORDS)
-                with m.If(self.program.enable):
+                m.d.comb += self.program.enable.eq(~fetched)
+                with m.If(~fetched):
                     m.d.sync += [counter.eq(counter + 1), index.eq(index + 1)]
-                with m.Elif(~writing):
-                    m.d.sync += [
-                        self.destination.eq(next_destination + Mux(next_slotted, offset, 0)),
-                        self.tail_groups.eq(next_tail),
-                        self.minimum.eq(next_minimum),
-                        self.maximum.eq(next_maximum),
-                        row_word.eq(source + Mux(source_slotted, offset, 0)),
-                        pixel_word.eq(source + Mux(source_slotted, offset, 0)),
-                        op_first.eq(1),
-                        writing.eq(1),
-                    ]
-                    m.next = "SCHEDULE"
+                    with m.If(index == OP_WORDS):
+                        m.d.sync += first_plane.eq(Mux(new_op, counter, first_plane))
+                with m.Elif(~arriving):
+                    with m.If(~new_op):
+                        m.d.sync += window.eq(Mux(first_pixel, start_window, kept_window))
+                        m.next = "SCHEDULE"
+                    with m.Elif(~writing):
+                        m.d.comb += self.begin.eq(1)
+                        m.d.sync += [
+                            window.eq(start_window),
+                            fraction.eq(fraction_start),
+                            self.tail_groups.eq(next_tail),
+                            self.minimum.eq(next_minimum),
+                            self.maximum.eq(next_maximum),
+                            new_op.eq(0),
+                            op_first.eq(1),
+                            pixel_first.eq(1),
+                            first_pixel.eq(1),
+                            writing.eq(1),
+                        ]
+                        m.next = "SCHEDULE"
             with m.State("SCHEDULE"):
-                # `unissued` counts to 15; a tag queue of 8 keeps it far below
                 m.d.comb += self.outputs.valid.eq(1)
                 with m.If(taken):
-                    m.d.sync += [op_first.eq(0), program_first.eq(0), tile.eq(tile + 1)]
-                    with m.If(last_tile):
-                        m.d.sync += [tile.eq(0), column.eq(column + 1), pixel_word.eq(pixel_word + step_x)]
+                    m.d.sync += [
+                        program_first.eq(0),
+                        op_first.eq(0),
+                        pixel_first.eq(pixel_end),
+                        plane.eq(Mux(last_plane, 0, plane + 1)),
+                    ]
+                    with m.If(last_tile & single):
+                        m.d.sync += window.eq(next_window)
+                    with m.If(last_plane):
+                        m.d.sync += tile.eq(Mux(last_tile, 0, tile + 1))
+                    with m.If(pixel_end):
+                        m.d.sync += [
+                            first_pixel.eq(0),
+                            column.eq(Mux(last_column, 0, column + 1)),
+                            pool_column.eq(Mux(last_column | pool_column_end, 0, pool_column + 1)),
+                            phase.eq(Mux(last_column | (phase == phases), 0, phase + 1)),
+                            fraction.eq(Mux(last_column, fraction_start, moved)),
+                        ]
                         with m.If(last_column):
                             m.d.sync += [
-                                column.eq(0),
-                                row.eq(row + 1),
-                                row_word.eq(row_word + step_y),
-                                pixel_word.eq(row_word + step_y),
+                                row.eq(Mux(last_row, 0, row + 1)),
+                                pool_row.eq(Mux(pool_row_end, 0, pool_row + 1)),
                             ]
-                            with m.If(last_row):
-                                m.d.sync += row.eq(0)
-                                m.next = "ISSUE"
-            with m.State("ISSUE"), m.If(unissued == 0):
-                m.d.sync += [index.eq(0), ops_left.eq(ops_left - 1)]
-                with m.If(last_op | (ops_left == 1)):
-                    m.next = "DRAIN"
-                with m.Else():
-                    m.next = "FETCH"
-            with m.State("DRAIN"), m.If(~writing):
-                m.d.sync += self.running.eq(0)
-                m.next = "IDLE"
+                    with m.If(tags.op_last):
+                        m.d.sync += [index.eq(0), new_op.eq(1), ops_left.eq(ops_left - 1)]
+                        with m.If(last_op | (ops_left == 1)):
+                            m.next = "DRAIN"
+                        with m.Else():
+                            m.next = "FETCH"
+                    with m.Elif(~single):
+                        m.d.sync += index.eq(OP_WORDS)
+                        with m.If(last_plane):
+                            m.d.sync += counter.eq(first_plane)
+                        m.next = "FETCH"
+            with m.State("DRAIN"):
+                with m.If(~writing):
+                    m.d.sync += self.running.eq(0)
+                    m.next = "IDLE"
+
+        # With `begin` the packer takes the place as it was loaded; it uses gap and trail until the op is done.
+        place = Signal(run_place(c))
+        with m.If(self.begin):
+            m.d.sync += [place[name].eq(register) for name, register in next_place.items()]
+        m.d.comb += [
+            self.place.word.eq(next_place["word"] + Mux(next_slotted, offset, 0)),
+            self.place.lead.eq(next_place["lead"]),
+            self.place.gap.eq(place.gap),
+            self.place.trail.eq(place.trail),
+        ]
         return m

@@ -1,16 +1,20 @@
-"""What travels beside an output from the sequencer to the requantisers."""
+"""What travels beside an output from the sequencer to the far end of the pipeline."""
 
-from amaranth.hdl import unsigned
 from amaranth.lib import data
 
 from sterna.spec.descriptors import Pointer
 
 
 def output_tags() -> data.StructLayout:
-    """Tags of one output (one tile of one pixel, one plane)."""
+    """Tags of one output: one plane of one tile of one pixel."""
     return data.StructLayout({
-        "pointer": unsigned(max(Pointer).bit_length()),
+        "pointer": max(Pointer).bit_length(),  # of the parameters
+        "plane_first": 1,
+        "plane_last": 1,
         "last_tile": 1,
-        "op_first": 1,
+        "pool_first": 1,      # first and last pixel of a pooling window
+        "pool_last": 1,
+        "pool_column_end": 1, # the next pixel belongs to the next window of the row
+        "row_end": 1,
         "op_last": 1,
     })  # fmt: skip

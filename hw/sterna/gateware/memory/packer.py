@@ -10,14 +10,19 @@ from sterna.spec.configuration import CHUNK, Configuration
 
 
 def packed_run(configuration: Configuration, group: int) -> data.StructLayout:
-    """``group`` neighbouring activations. ``word`` counts with ``first``: where the run begins, a multiple of CHUNK."""
+    """``group`` neighbouring activations; ``write`` low: none, only the ends count."""
     return data.StructLayout({
         "values": data.ArrayLayout(signed(configuration.act_bits), group),
-        "word": (configuration.activation_depth - 1).bit_length(),
         "write": 1,
-        "first": 1,
+        "row_end": 1,
         "last": 1,
     })  # fmt: skip
+
+
+def run_place(configuration: Configuration) -> data.StructLayout:
+    """Where a run goes: first word (a multiple of CHUNK), and words of zeros before, between and after its rows."""
+    word = (configuration.activation_depth - 1).bit_length()
+    return data.StructLayout({"word": word, "lead": word, "gap": word, "trail": word})
 
 
 def bank_write(configuration: Configuration) -> data.StructLayout:
@@ -33,18 +38,24 @@ def bank_write(configuration: Configuration) -> data.StructLayout:
 
 
 class Packer(wiring.Component):
-    """Activation k of a run goes to bank k mod ``simd``, word ``word + k // simd``; masks go a chunk at a time.
+    """Activation k of a row goes to bank k mod ``simd`` of word k // ``simd`` of the row; masks go a chunk at a time.
 
-    A mask word is written with the activation that completes its chunk or ends the run; words of that chunk which the
-    run did not reach count as zero. Latency: none. Throughput: one group a cycle. ``group`` divides ``simd``.
+    ``begin`` sets the place of the next run, while none is under way. A mask word is written with the word that
+    completes its chunk or ends the run; words of a chunk that the run did not reach count as zero. Zeros around rows are
+    written as masks only: activations whose mask is clear are never read. Rows end with a word.
+    Latency: none. Throughput: one group a cycle; zeros: a chunk a cycle. ``group`` divides ``simd``.
+    ``done`` comes with the run's last write.
     """
 
     def __init__(self, *, configuration: Configuration, group: int):
         self.configuration = configuration
         self.group = group
         super().__init__({
+            "begin": In(1),
+            "place": In(run_place(configuration)),
             "run": In(stream.Signature(packed_run(configuration, group))),
             "write": Out(stream.Signature(bank_write(configuration))),
+            "done": Out(1),
         })  # fmt: skip
 
     def elaborate(self, platform: Any) -> Module:
@@ -52,44 +63,75 @@ class Packer(wiring.Component):
         c = self.configuration
         run, write = self.run.payload, self.write.payload
         steps = c.simd // self.group  # groups in one word
-        next_word = Signal((c.activation_depth - 1).bit_length())
-        next_step = Signal(range(max(2, steps)))
+        word = Signal((c.activation_depth - 1).bit_length())
+        step = Signal(range(max(2, steps)))
+        zeros = Signal.like(word)  # words of zeros still to go
+        ending = Signal()  # the run's last activation is written
         held = Signal(data.ArrayLayout(CHUNK, c.simd))
-        dirty = Signal()  # held differs from what memory has
+        dirty = Signal()  # memory lacks masks of words before this one
 
-        word = Signal.like(next_word)
-        step = Signal.like(next_step)
+        room = CHUNK - word % CHUNK
+        word_end = step == steps - 1
+        packing, passing, closing = Signal(), Signal(), Signal()
         chunk_end = Signal()
+        passed = Signal.like(word)
+        moved = Signal()
         m.d.comb += [
-            word.eq(Mux(run.first, run.word, next_word)),
-            step.eq(Mux(run.first, 0, next_step)),
-            chunk_end.eq((word % CHUNK == CHUNK - 1) & (step == steps - 1)),
-            self.write.valid.eq(self.run.valid),
-            self.run.ready.eq(self.write.ready),
+            packing.eq((zeros == 0) & ~ending),
+            passing.eq(zeros != 0),
+            closing.eq((zeros == 0) & ending),
+            passed.eq(Mux(zeros < room, zeros, room)),
+            chunk_end.eq(Mux(passing, zeros >= room, (word % CHUNK == CHUNK - 1) & word_end)),
+            self.run.ready.eq(packing & self.write.ready),
+            self.write.valid.eq((packing & self.run.valid) | passing | closing),
+            moved.eq(self.write.valid & self.write.ready),
             write.word.eq(word),
-            write.mask_write.eq(Mux(run.write, chunk_end | run.last, run.last & dirty)),
         ]
+        ends = run.last & (self.place.trail == 0)
+        with m.If(packing):
+            m.d.comb += write.mask_write.eq(Mux(run.write, chunk_end | ends, dirty & ends))
+        with m.Elif(passing):
+            m.d.comb += write.mask_write.eq(chunk_end)
+        with m.Else():
+            m.d.comb += write.mask_write.eq(dirty)
+        m.d.comb += self.done.eq(moved & ((packing & ends) | closing))
+
         position = Signal(CHUNK)  # one-hot: word within its chunk
         m.d.comb += position.eq(1 << (word % CHUNK))
         for j in range(c.simd):
             value = run.values[j % self.group]
-            chosen = run.write & (step == j // self.group)
-            kept = Mux(run.first, 0, held[j])
+            chosen = packing & run.write & (step == j // self.group)
             m.d.comb += [
                 write.banks[j].eq(chosen),
                 write.values[j].eq(value),
-                write.masks[j].eq(kept | Mux(chosen & value.any(), position, 0)),
+                write.masks[j].eq(held[j] | Mux(chosen & value.any(), position, 0)),
             ]
-        with m.If(self.run.valid & self.run.ready):
+
+        with m.If(moved):
             m.d.sync += [
                 held.eq(Mux(write.mask_write, 0, Cat(*(write.masks[j] for j in range(c.simd))))),
-                dirty.eq((dirty & ~run.first | run.write) & ~write.mask_write),
-                next_step.eq(step),
-                next_word.eq(word),
+                dirty.eq((dirty | passing | run.write) & ~write.mask_write),
             ]
-            with m.If(run.write):
-                with m.If(step == steps - 1):
-                    m.d.sync += [next_step.eq(0), next_word.eq(word + 1)]
-                with m.Else():
-                    m.d.sync += next_step.eq(step + 1)
+            with m.If(passing):
+                m.d.sync += [word.eq(word + passed), zeros.eq(zeros - passed)]
+            with m.Elif(packing):
+                with m.If(run.write):
+                    m.d.sync += step.eq(step + 1)
+                    with m.If(word_end):
+                        m.d.sync += [step.eq(0), word.eq(word + 1)]
+                with m.If(run.last):
+                    m.d.sync += [zeros.eq(self.place.trail), ending.eq(~ends)]
+                with m.Elif(run.row_end):
+                    m.d.sync += zeros.eq(self.place.gap)
+            with m.Else():
+                m.d.sync += ending.eq(0)
+        with m.If(self.begin):
+            m.d.sync += [
+                word.eq(self.place.word),
+                zeros.eq(self.place.lead),
+                step.eq(0),
+                held.eq(0),
+                dirty.eq(0),
+                ending.eq(0),
+            ]
         return m

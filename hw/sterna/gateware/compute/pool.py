@@ -1,0 +1,75 @@
+"""Max-pooling: the pixels of a window reduced to their maximum on the way to memory."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from sterna.gateware.compute.requantiser import activation_group
+from sterna.gateware.memory.packer import packed_run
+from sterna.gateware.memory.ram import Ram
+from sterna.spec.configuration import Configuration
+
+
+class MaxPool(wiring.Component):
+    """Running maxima of one row of pooling windows; a window's last pixel goes on, the others stay here.
+
+    Pixels come in raster order, so a row of windows is held at once: ``pool_depth`` groups. Windows do not overlap.
+    Without pooling every pixel is its window's first and last, and nothing is held.
+    Latency: one cycle. Throughput: one group a cycle, but a group comes again four cycles later at the soonest.
+    """
+
+    def __init__(self, *, configuration: Configuration):
+        self.configuration = c = configuration
+        super().__init__({
+            "activations": In(stream.Signature(activation_group(c))),
+            "run": Out(stream.Signature(packed_run(c, c.requantisers))),
+        })  # fmt: skip
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        c = self.configuration
+        group = self.activations.payload
+        flags = group.flags
+        values = data.ArrayLayout(group.values[0].shape(), c.requantisers)
+        m.submodules.maxima = maxima = Ram(shape=values, depth=c.pool_depth)
+
+        # Address: goes on through a pixel's groups, and back to the window's first unless its column ends.
+        index = Signal((c.pool_depth - 1).bit_length())
+        base = Signal.like(index)
+        after = Signal.like(index)
+        go = Signal()
+        m.d.comb += after.eq(index + flags.write)
+        with m.If(self.activations.valid & go):
+            m.d.sync += index.eq(after)
+            with m.If(flags.pixel_end):
+                with m.If(flags.row_end):
+                    m.d.sync += [index.eq(0), base.eq(0)]
+                with m.Elif(flags.pool_column_end):
+                    m.d.sync += base.eq(after)
+                with m.Else():
+                    m.d.sync += index.eq(base)
+
+        held = Signal(activation_group(c))
+        held_index = Signal.like(index)
+        valid = Signal()
+        m.d.comb += [
+            go.eq(~valid | ~held.flags.pool_last | self.run.ready),
+            self.activations.ready.eq(go),
+            maxima.read.enable.eq(self.activations.valid & go),
+            maxima.read.address.eq(index),
+            maxima.write.enable.eq(valid & held.flags.write & ~held.flags.pool_last),
+            maxima.write.address.eq(held_index),
+            maxima.write.data.eq(self.run.payload.values),
+            self.run.valid.eq(valid & held.flags.pool_last),
+            self.run.payload.write.eq(held.flags.write),
+            self.run.payload.row_end.eq(held.flags.row_end & held.flags.pixel_end),
+            self.run.payload.last.eq(held.flags.op_end),
+        ]
+        with m.If(go):
+            m.d.sync += [valid.eq(self.activations.valid), held.eq(group), held_index.eq(index)]
+        for r in range(c.requantisers):
+            mine, kept = held.values[r], maxima.read.data[r]
+            m.d.comb += self.run.payload.values[r].eq(Mux(held.flags.pool_first | (mine > kept), mine, kept))
+        return m
