@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from sterna.compiler.lowering import DenseOp
-from sterna.spec.configuration import Configuration
-from sterna.spec.layout import whole_chunks, words
+from sterna.compiler.lowering import Op
+from sterna.spec.layout import TensorLayout, whole_chunks
 from sterna.spec.network import IntegerNetwork
 
 
@@ -18,13 +17,12 @@ class Allocation:
     used: int
 
 
-def allocate(network: IntegerNetwork, ops: list[DenseOp], configuration: Configuration) -> Allocation:
+def allocate(network: IntegerNetwork, ops: list[Op], layouts: dict[str, TensorLayout]) -> Allocation:
     """Input and outputs get a place in each of the two slots, so that the link works on one while a run uses the other;
     a tensor between them takes the lowest gap among those that live at the same time."""
 
     def size(tensor: str) -> int:
-        height, width, channels = network.shape(tensor)
-        return whole_chunks(words(height * width * channels, configuration.simd))
+        return whole_chunks(layouts[tensor].words)
 
     slotted = [network.input.name, *network.outputs]
     place, top = {}, 0
@@ -34,7 +32,7 @@ def allocate(network: IntegerNetwork, ops: list[DenseOp], configuration: Configu
     slot_offset = top
     used = base = 2 * slot_offset
 
-    last_use = {op.source: index for index, op in enumerate(ops)}  # later ops overwrite: the last reader counts
+    last_use = {plane.source: index for index, op in enumerate(ops) for plane in op.planes}  # the last reader counts
     live: dict[str, int] = {}
     for index, op in enumerate(ops):
         name = op.layer.name

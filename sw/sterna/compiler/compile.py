@@ -4,16 +4,18 @@ import numpy as np
 
 from sterna.compiler.allocation import Allocation, allocate
 from sterna.compiler.fit import FitReport, MemoryUse
-from sterna.compiler.lowering import DenseOp, lower
+from sterna.compiler.lowering import Op, OpPlane, chunk_count, lower, phase_tiles
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor, encode_program
-from sterna.spec.image import Image, Region, Section, TensorPlace, pack_parameter
-from sterna.spec.layout import BankedBlocks, bank_rows, words
+from sterna.spec.image import PARAMETER_BYTES, Image, Region, Section, TensorPlace, pack_parameter
+from sterna.spec.layout import TensorLayout
 from sterna.spec.network import IntegerNetwork
 from sterna.spec.trits import pack_trit2
 
 CYCLES_PER_OP = 64
 """Bound of an op's cycles outside its outputs: descriptor, pipeline, drain."""
+CYCLES_PER_PLANE = 16
+"""Bound of an output's cycles outside its window and its drain: the descriptor of a plane."""
 
 
 def compile_network(network: IntegerNetwork, configuration: Configuration) -> Image:
@@ -22,104 +24,141 @@ def compile_network(network: IntegerNetwork, configuration: Configuration) -> Im
     Raises :class:`FitError` if a layer cannot run there or a memory is too small, naming all that are.
     The same network and configuration give the same image.
     """
-    image, report = _compile(network, configuration)
+    ops, layouts = lower(network, configuration)
+    allocation = allocate(network, ops, layouts)
+    sections, report = _sections(ops, layouts, allocation, configuration)
     report.check()
-    return image
+
+    def place(tensor: str) -> TensorPlace:
+        return TensorPlace(tensor, allocation.word[tensor], layouts[tensor])
+
+    return Image(
+        digest=configuration.digest,
+        entry=0,
+        slot_offset=allocation.slot_offset,
+        input=place(network.input.name),
+        outputs=tuple(map(place, network.outputs)),
+        ops=tuple(place(op.layer.name) for op in ops),
+        estimated_cycles=sum(_cycle_bound(op, layouts[op.layer.name], configuration) for op in ops),
+        sections=sections,
+    )
 
 
 def fit_report(network: IntegerNetwork, configuration: Configuration) -> FitReport:
     """Use of every memory, whether the network fits or not. Raises :class:`FitError` only for layers it cannot run."""
-    return _compile(network, configuration)[1]
+    ops, layouts = lower(network, configuration)
+    return _sections(ops, layouts, allocate(network, ops, layouts), configuration)[1]
 
 
-def _compile(network: IntegerNetwork, configuration: Configuration) -> tuple[Image, FitReport]:
+def _sections(
+    ops: list[Op], layouts: dict[str, TensorLayout], allocation: Allocation, configuration: Configuration
+) -> tuple[tuple[Section, ...], FitReport]:
     c = configuration
-    ops = lower(network, c)
-    allocation = allocate(network, ops, c)
     banks: list[list[np.ndarray]] = [[] for _ in range(c.simd)]
     masks: list[np.ndarray] = []
-    parameters = bytearray()
-    descriptors: list[OpDescriptor] = []
-    cycles = 0
-    for index, op in enumerate(ops):
-        tiles = tile_blocks(op, c)
-        for tile in tiles:
-            masks.append(tile.masks)
-            for j in range(c.simd):
-                banks[j].append(tile.blocks[j])
-        parameters += _parameters(op, len(tiles) * c.pe)
-        descriptors.append(_descriptor(op, len(tiles), index == len(ops) - 1, allocation, c))
-        positions = descriptors[-1].planes[0].chunks * CHUNK
-        cycles += len(tiles) * max(positions, c.pe // c.requantisers) + CYCLES_PER_OP
-
-    program = encode_program(descriptors)
+    parameters = b""
+    program: list[int] = []
+    if allocation.used <= c.activation_depth:  # else no address would mean anything
+        descriptors = [_descriptor(op, k == len(ops) - 1, layouts, allocation, c) for k, op in enumerate(ops)]
+        program = encode_program(descriptors)
+    for op in ops:
+        for phase in range(op.phases):
+            of_planes = [phase_tiles(op, plane, phase, c) for plane in op.planes]
+            for tile in range(op.tiles(c.pe)):
+                for tiles in of_planes:
+                    masks.append(tiles[tile].masks)
+                    for j in range(c.simd):
+                        banks[j].append(tiles[tile].blocks[j])
+        parameters += _parameters(op, c.pe)
     blocks = [np.concatenate(bank) for bank in banks]
     mask_words = np.concatenate(masks, axis=1)
     sections = [
-        Section(Region.WEIGHTS, j * c.weight_depth, pack_trit2(blocks[j]).tobytes())
-        for j in range(c.simd)
-        if len(blocks[j])
+        Section(Region.WEIGHTS, j * c.weight_depth, pack_trit2(bank).tobytes())
+        for j, bank in enumerate(blocks)
+        if len(bank)
     ]
     sections += [Section(Region.MASKS, j * c.mask_depth, mask_words[j].tobytes()) for j in range(c.simd)]
     sections += [
-        Section(Region.PARAMETERS, 0, bytes(parameters)),
+        Section(Region.PARAMETERS, 0, parameters),
         Section(Region.PROGRAM, 0, np.array(program, "<u2").tobytes()),
     ]
+    pools = [layouts[op.layer.name] for op in ops if op.layer.pool != (1, 1)]
     report = FitReport(c.name, (
         MemoryUse("weights", "blocks a bank", max(map(len, blocks)), c.weight_depth),
         MemoryUse("masks", "words a bank", mask_words.shape[1], c.mask_depth),
         MemoryUse("activations", "words a bank", allocation.used, c.activation_depth),
-        MemoryUse("parameters", "words", -(-len(parameters) // 7 // c.requantisers), c.parameter_depth),
+        MemoryUse("parameters", "words", len(parameters) // PARAMETER_BYTES // c.requantisers, c.parameter_depth),
+        MemoryUse("pool", "groups", max((p.width * p.pixel // c.requantisers for p in pools), default=0), c.pool_depth),
         MemoryUse("program", "words", len(program), c.program_depth),
     ))  # fmt: skip
-
-    def place(tensor: str) -> TensorPlace:
-        return TensorPlace(tensor, allocation.word[tensor], int(np.prod(network.shape(tensor))))
-
-    image = Image(
-        digest=c.digest, entry=0, slot_offset=allocation.slot_offset, input=place(network.input.name),
-        outputs=tuple(map(place, network.outputs)), ops=tuple(place(op.layer.name) for op in ops),
-        estimated_cycles=cycles, sections=tuple(sections),
-    )  # fmt: skip
-    return image, report
+    return tuple(sections), report
 
 
-def tile_blocks(op: DenseOp, configuration: Configuration) -> list[BankedBlocks]:
-    """The op's blocks and masks, tile by tile."""
-    c = configuration
-    return [bank_rows(op.trits[None, first : first + c.pe], c.simd, c.pe) for first in range(0, len(op.trits), c.pe)]
-
-
-def _parameters(op: DenseOp, lanes: int) -> bytes:
-    """Parameter words of all lanes; lanes beyond the last channel get zeros."""
-    channels = len(op.trits)
-    packed = b"".join(
-        pack_parameter(int(op.multiplier[k]), int(op.layer.shift[k]), int(op.layer.bias[k])) for k in range(channels)
+def _parameters(op: Op, pe: int) -> bytes:
+    """Parameter words of all lanes, tile by tile and plane by plane; lanes beyond the last channel get zeros."""
+    shift, bias = op.layer.shift.tolist(), op.layer.bias.tolist()
+    multipliers = [plane.multiplier.tolist() for plane in op.planes]
+    return b"".join(
+        pack_parameter(multiplier[k], shift[k], bias[k]) if k < len(bias) else bytes(PARAMETER_BYTES)
+        for tile in range(op.tiles(pe))
+        for multiplier in multipliers
+        for k in range(tile * pe, (tile + 1) * pe)
     )
-    return packed + pack_parameter(0, 0, 0) * (lanes - channels)
 
 
 def _descriptor(
-    op: DenseOp, tiles: int, last: bool, allocation: Allocation, configuration: Configuration
+    op: Op, last: bool, layouts: dict[str, TensorLayout], allocation: Allocation, c: Configuration
 ) -> OpDescriptor:
-    c = configuration
-    channels, inputs = op.trits.shape
-    positions = words(inputs, c.simd)
     name = op.layer.name
+    layout = layouts[name]
+    (pool_height, pool_width) = op.layer.pool
+    fractional = [plane for plane in op.planes if plane.step_x % c.simd or plane.element % c.simd]
+    lead = fractional[0] if fractional else op.planes[0]
     return OpDescriptor(
-        planes=(
-            PlaneDescriptor(
-                source=allocation.word[op.source],
-                slotted=op.source in allocation.slotted,
-                chunks=-(-positions // CHUNK),
-                tail=(positions - 1) % CHUNK + 1,
-            ),
-        ),
+        planes=tuple(_plane_descriptor(op, plane, plane in fractional, allocation, c) for plane in op.planes),
         last=last,
         slotted=name in allocation.slotted,
-        tiles=tiles,
-        tail_groups=-(-(channels - (tiles - 1) * c.pe) // c.requantisers),
+        tiles=op.tiles(c.pe),
+        width=op.width,
+        height=op.height,
+        tail_groups=(op.channels - (op.tiles(c.pe) - 1) * c.pe) // c.requantisers,
+        pool_width=pool_width,
+        pool_height=pool_height,
         destination=allocation.word[name],
         minimum=op.layer.minimum,
         maximum=op.layer.maximum,
+        lead=layout.lead,
+        gap=layout.side_words,
+        trail=layout.trail,
+        phases=op.phases,
+        fraction=lead.element % c.simd,
+        fraction_step=lead.step_x % c.simd,
     )
+
+
+def _plane_descriptor(
+    op: Op, plane: OpPlane, fractional: bool, allocation: Allocation, c: Configuration
+) -> PlaneDescriptor:
+    positions = plane.positions(c.simd, op.phases)
+    first, last = plane.element // c.simd, (plane.element + (op.width - 1) * plane.step_x) // c.simd
+    return PlaneDescriptor(
+        source=allocation.word[plane.source] + first,
+        slotted=plane.source in allocation.slotted,
+        fractional=fractional,
+        rows=len(plane.rows),
+        chunks=chunk_count(positions),
+        tail=(positions - 1) % CHUNK + 1,
+        pitch=plane.pitch,
+        step_x=plane.step_x // c.simd,
+        step_row=plane.step_y - (last - first),
+    )
+
+
+def _cycle_bound(op: Op, destination: TensorLayout, c: Configuration) -> int:
+    outputs = op.height * (op.width + op.phases) * op.tiles(c.pe)
+    window = sum(
+        max(len(plane.rows) * (chunk_count(plane.positions(c.simd, op.phases)) * CHUNK + 2), c.pe // c.requantisers)
+        + CYCLES_PER_PLANE
+        for plane in op.planes
+    )
+    return outputs * window + destination.words + CYCLES_PER_OP

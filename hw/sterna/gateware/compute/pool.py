@@ -44,7 +44,7 @@ class MaxPool(wiring.Component):
         with m.If(self.activations.valid & go):
             m.d.sync += index.eq(after)
             with m.If(flags.pixel_end):
-                with m.If(flags.row_end):
+                with m.If(flags.row_end | flags.op_end):
                     m.d.sync += [index.eq(0), base.eq(0)]
                 with m.Elif(flags.pool_column_end):
                     m.d.sync += base.eq(after)

@@ -31,7 +31,7 @@ def group_flags() -> data.StructLayout:
     return data.StructLayout({
         "write": 1,      # low beyond the op's last channel: the values do not count, the ends below do
         "pixel_end": 1,
-        "row_end": 1,    # of the pixel's row (counts with pixel_end)
+        "row_end": 1,    # of a row that another follows (counts with pixel_end)
         "op_end": 1,
         "pool_first": 1, # first and last pixel of a pooling window
         "pool_last": 1,
@@ -82,7 +82,7 @@ class Requantiser(wiring.Component):
                 at[0].group.eq(group.group),
                 at[0].plane_first.eq(tags.plane_first),
                 at[0].plane_last.eq(tags.plane_last),
-                at[0].flags.write.eq(~tags.last_tile | (group.group <= self.tail_groups)),
+                at[0].flags.write.eq(~tags.drop & (~tags.last_tile | (group.group <= self.tail_groups))),
                 at[0].flags.pixel_end.eq(tags.last_tile & group.last),
                 at[0].flags.row_end.eq(tags.row_end),
                 at[0].flags.op_end.eq(tags.op_last & group.last),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -114,13 +114,16 @@ class Sequencer(wiring.Component):
         last_column, last_row = column == width, row == height
         pixel_end = last_plane & last_tile
         pool_column_end, pool_row_end = pool_column == pool_width, pool_row == pool_height
+        phases_end = phase == phases
         single = planes == 0
+        dropping = Signal()  # the last row is through, but not its phases: the next op's weights lie behind them
 
         moved = fraction + fraction_step
         window = Signal(word_bits)  # of this plane, in a register while there is only one
         next_window = Signal(word_bits)
         m.d.comb += next_window.eq(
-            window + Mux(last_column, step_row, step_x + (fractional & moved[bank_bits : bank_bits + 1]))
+            window
+            + Mux(last_column & ~last_row, step_row, step_x + (fractional & moved[bank_bits : bank_bits + 1]))
         )
 
         output = self.outputs.payload
@@ -142,8 +145,9 @@ class Sequencer(wiring.Component):
             tags.pool_first.eq((pool_column == 0) & (pool_row == 0)),
             tags.pool_last.eq(pool_column_end & pool_row_end),
             tags.pool_column_end.eq(pool_column_end),
-            tags.row_end.eq(last_column),
-            tags.op_last.eq(last_plane & last_tile & last_column & last_row),
+            tags.row_end.eq(last_column & ~last_row),
+            tags.drop.eq(dropping),
+            tags.op_last.eq(pixel_end & last_column & last_row & phases_end),
         ]
         with m.If(op_first):
             beginning = Mux(program_first, Pointer.RESET, Pointer.REBASE)
@@ -217,18 +221,32 @@ class Sequencer(wiring.Component):
                     with m.If(pixel_end):
                         m.d.sync += [
                             first_pixel.eq(0),
-                            column.eq(Mux(last_column, 0, column + 1)),
-                            pool_column.eq(Mux(last_column | pool_column_end, 0, pool_column + 1)),
-                            phase.eq(Mux(last_column | (phase == phases), 0, phase + 1)),
-                            fraction.eq(Mux(last_column, fraction_start, moved)),
+                            phase.eq(Mux(phases_end, 0, phase + 1)),
+                            fraction.eq(moved),
                         ]
-                        with m.If(last_column):
+                        with m.If(last_column & last_row):
+                            m.d.sync += dropping.eq(1)
+                        with m.Elif(last_column):
                             m.d.sync += [
-                                row.eq(Mux(last_row, 0, row + 1)),
+                                column.eq(0),
+                                row.eq(row + 1),
+                                pool_column.eq(0),
                                 pool_row.eq(Mux(pool_row_end, 0, pool_row + 1)),
+                                phase.eq(0),
+                                fraction.eq(fraction_start),
+                            ]
+                        with m.Else():
+                            m.d.sync += [
+                                column.eq(column + 1),
+                                pool_column.eq(Mux(pool_column_end, 0, pool_column + 1)),
                             ]
                     with m.If(tags.op_last):
-                        m.d.sync += [index.eq(0), new_op.eq(1), ops_left.eq(ops_left - 1)]
+                        m.d.sync += [
+                            Cat(column, row, pool_column, pool_row, phase, dropping).eq(0),
+                            index.eq(0),
+                            new_op.eq(1),
+                            ops_left.eq(ops_left - 1),
+                        ]
                         with m.If(last_op | (ops_left == 1)):
                             m.next = "DRAIN"
                         with m.Else():

@@ -12,9 +12,10 @@ def output_tags() -> data.StructLayout:
         "plane_first": 1,
         "plane_last": 1,
         "last_tile": 1,
+        "drop": 1,            # only moves the pointers on, to the end of the op's last phase
         "pool_first": 1,      # first and last pixel of a pooling window
         "pool_last": 1,
         "pool_column_end": 1, # the next pixel belongs to the next window of the row
-        "row_end": 1,
+        "row_end": 1,         # of a row that another follows
         "op_last": 1,
     })  # fmt: skip
