@@ -61,7 +61,8 @@ def conv_networks(
     max_channels: int = 9,
     max_planes: int = 3,
 ) -> IntegerNetwork:
-    """Graphs of convolutions of any kernel, stride and padding; planes read any earlier tensor; several outputs."""
+    """Graphs of convolutions of any kernel, stride, padding and grouping, pooled or not; planes read any earlier tensor,
+    some of them only add it (residual); several outputs."""
     bits = draw(st.integers(2, 8)) if act_bits is None else act_bits
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     spec = draw(
@@ -70,7 +71,6 @@ def conv_networks(
     shapes = {spec.name: spec.shape}
     layers: list[Layer] = []
     for index in range(draw(st.integers(1, max_layers))):
-        channels = draw(st.integers(1, max_channels))
         source = draw(st.sampled_from(sorted(shapes)))
         # The whole source as the window is the way to one pixel: a fully connected layer.
         whole = (shapes[source][:2], (1, 1), (0, 0, 0, 0))
@@ -80,21 +80,35 @@ def conv_networks(
         chosen = [(source, geometry)] + [
             draw(st.sampled_from([*fitting, (source, geometry)])) for _ in range(draw(st.integers(0, max_planes - 1)))
         ]
-        planes = [
-            Plane(
+        # As many outputs as inputs now and then: what depthwise and residual planes need.
+        channels = draw(st.integers(1, max_channels) | st.just(shapes[source][2]))
+        planes = []
+        for name, (kernel, stride, padding) in chosen:
+            groups = draw(st.sampled_from(_groups(shapes[name][2], channels)))
+            planes.append(Plane(
                 source=name,
-                trits=_trits(draw, rng, (channels, *kernel, shapes[name][2])),
+                trits=_trits(draw, rng, (channels, *kernel, shapes[name][2] // groups)),
                 multiplier=_multiplier(draw, rng, channels),
                 stride=stride,
                 padding=padding,
-            )
-            for name, (kernel, stride, padding) in chosen
-        ]
-        layers.append(_layer(draw, rng, f"conv{index}", planes, bits))
+                groups=groups,
+            ))  # fmt: skip
+        addable = [name for name, shape in shapes.items() if shape == (*(extent or ()), channels)]
+        if addable and draw(st.booleans()):
+            planes.append(identity_plane(draw(st.sampled_from(addable)), _multiplier(draw, rng, channels)))
         assert extent is not None
-        shapes[layers[-1].name] = (*extent, channels)
+        pool = draw(st.sampled_from([(1, 1), (2, 2), (1, 3)]))
+        pool = min(pool[0], extent[0]), min(pool[1], extent[1])
+        layers.append(_layer(draw, rng, f"conv{index}", planes, bits, pool))
+        shapes[layers[-1].name] = (extent[0] // pool[0], extent[1] // pool[1], channels)
     others = draw(st.lists(st.sampled_from([layer.name for layer in layers]), unique=True, max_size=2))
     return _network(draw, bits, spec, layers, list(dict.fromkeys([layers[-1].name, *others])))
+
+
+def identity_plane(source: str, multiplier: npt.NDArray[np.int64]) -> Plane:
+    """The plane that adds ``multiplier · source``: a residual connection."""
+    trits = np.eye(len(multiplier), dtype=np.int8)[:, np.newaxis, np.newaxis]
+    return Plane(source=source, trits=trits, multiplier=multiplier)
 
 
 def networks() -> st.SearchStrategy[IntegerNetwork]:
@@ -130,7 +144,14 @@ def _multiplier(draw: st.DrawFn, rng: np.random.Generator, channels: int) -> npt
     return rng.integers(top // 2, top, channels, endpoint=top == 1)
 
 
-def _layer(draw: st.DrawFn, rng: np.random.Generator, name: str, planes: list[Plane], bits: int) -> Layer:
+def _groups(inputs: int, outputs: int) -> list[int]:
+    """Every number of groups that both can have; one comes first."""
+    return [groups for groups in range(1, inputs + 1) if inputs % groups == 0 and outputs % groups == 0]
+
+
+def _layer(
+    draw: st.DrawFn, rng: np.random.Generator, name: str, planes: list[Plane], bits: int, pool: tuple[int, int] = (1, 1)
+) -> Layer:
     """Shifts are such that the results neither vanish nor all saturate."""
     limit = max_activation(bits)
     spread = sum(p.multiplier * (1 + np.sqrt(np.abs(p.trits).sum(axis=(1, 2, 3)))) for p in planes) * limit
@@ -138,7 +159,7 @@ def _layer(draw: st.DrawFn, rng: np.random.Generator, name: str, planes: list[Pl
     shift = np.floor(np.log2(steps)).astype(np.int64)
     bias = np.rint(rng.uniform(-1, 1, len(shift)) * spread).astype(np.int64)
     minimum = draw(st.sampled_from([-limit, 0, -1]))
-    return Layer(name=name, planes=tuple(planes), bias=bias, shift=shift, minimum=minimum, maximum=limit)
+    return Layer(name=name, planes=tuple(planes), bias=bias, shift=shift, minimum=minimum, maximum=limit, pool=pool)
 
 
 def _extent(

@@ -58,11 +58,16 @@ def test_every_tensor_equals_torch_convolutions_in_float64(network):
             source = torch.from_numpy(traced[plane.source]).double().permute(0, 3, 1, 2)
             weights = torch.from_numpy(plane.trits).double().permute(0, 3, 1, 2)
             product = torch.nn.functional.conv2d(
-                torch.nn.functional.pad(source, (left, right, top, bottom)), weights, stride=plane.stride
+                torch.nn.functional.pad(source, (left, right, top, bottom)),
+                weights,
+                stride=plane.stride,
+                groups=plane.groups,
             )
             total = total + product * torch.from_numpy(plane.multiplier).double()[:, None, None]
         integers = total.permute(0, 2, 3, 1).numpy().astype(np.int64)
-        assert (requantise(integers, layer.shift, layer.minimum, layer.maximum) == traced[layer.name]).all()
+        clamped = requantise(integers, layer.shift, layer.minimum, layer.maximum)
+        pooled = torch.nn.functional.max_pool2d(torch.from_numpy(clamped).double().permute(0, 3, 1, 2), layer.pool)
+        assert (pooled.permute(0, 2, 3, 1).numpy() == traced[layer.name]).all()
 
 
 @given(networks())
@@ -142,6 +147,40 @@ def test_digits_of_balanced_ternary_are_joined_into_one_float32_convolution():
     images = random_images(network, 2)
     expected = [naive_trace(network, image.tolist())["dense"][0][0] for image in network.input.quantise(images)]
     assert predict(network, images).tolist() == expected
+
+
+def test_groups_of_different_bounds_are_exact_side_by_side():
+    # Output 1 alone is beyond float32's exact integers; both must come out right.
+    rows, inputs = 4, 35_000
+    plane = Plane(
+        source="image", trits=np.ones((2, rows, 1, inputs), np.int8), multiplier=np.ones(2, np.int64), groups=2
+    )
+    layer = Layer(
+        name="grouped", planes=(plane,), bias=np.array([0, 1 - 127 * rows * inputs]), shift=np.zeros(2, np.int64),
+        minimum=-127, maximum=127,
+    )  # fmt: skip
+    spec = InputSpec(name="image", shape=(rows, 1, 2 * inputs), low=-127, high=127, scale=1)
+    network = IntegerNetwork(
+        name="two", act_bits=8, input=spec, layers=(layer,), outputs=("grouped",), output_scale=(1.0,), metadata={}
+    )
+    images = np.zeros((1, rows, 1, 2 * inputs))
+    images[0, :2, 0, 7] = [5, -9]
+    images[..., inputs:] = 127
+    assert predict(network, images).tolist() == [[-4, 1]]
+
+
+def test_pooling_leaves_out_rows_and_columns_that_fill_no_window():
+    plane = Plane(source="image", trits=np.ones((1, 1, 1, 1), np.int8), multiplier=np.ones(1, np.int64))
+    layer = Layer(
+        name="pooled", planes=(plane,), bias=np.zeros(1, np.int64), shift=np.zeros(1, np.int64), minimum=-3, maximum=9,
+        pool=(2, 3),
+    )  # fmt: skip
+    spec = InputSpec(name="image", shape=(3, 7, 1), low=-127, high=127, scale=1)
+    network = IntegerNetwork(
+        name="pool", act_bits=8, input=spec, layers=(layer,), outputs=("pooled",), output_scale=(1.0,), metadata={}
+    )
+    image = [[-9, -8, -7, 4, 20, 5, 99], [-7, -9, -5, 6, 7, 8, 99], [99] * 7]
+    assert predict(network, [image]).tolist() == [[[[-3], [9]]]]
 
 
 def test_a_shift_of_a_negative_sum_rounds_down():

@@ -73,11 +73,11 @@ def same(one, other):
     """Whether two networks are equal in everything."""
     return network_to_bytes(one) == network_to_bytes(other) and all(
         a.name == b.name
-        and (a.minimum, a.maximum) == (b.minimum, b.maximum)
+        and (a.minimum, a.maximum, a.pool) == (b.minimum, b.maximum, b.pool)
         and (a.bias == b.bias).all()
         and (a.shift == b.shift).all()
         and all(
-            (p.source, p.stride, p.padding) == (q.source, q.stride, q.padding)
+            (p.source, p.stride, p.padding, p.groups) == (q.source, q.stride, q.padding, q.groups)
             and (p.trits == q.trits).all()
             and (p.multiplier == q.multiplier).all()
             for p, q in zip(a.planes, b.planes, strict=True)
@@ -273,6 +273,17 @@ def _drop(*path):
         (_drop("layers", 1, "minimum"), "layer 1 lacks 'minimum'"),
         (_set("layers", 1, "maximum", 128), "layer 'dense' clamps to -127…128; allowed: -127…127"),
         (_set("layers", 1, "maximum", 1.0), "layer 1: maximum is 1.0; expected int"),
+        (_drop("layers", 0, "pool"), "layer 0 lacks 'pool'"),
+        (_set("layers", 0, "pool", [1]), "layer 0: pool has 1 entries; allowed: 2…2"),
+        (_set("layers", 0, "pool", [0, 1]), "layer 0: pool is [0, 1]; allowed: 1…65536"),
+        (_set("layers", 0, "pool", [1, 2.0]), "layer 0: pool is 2.0; expected int"),
+        (_set("layers", 0, "pool", [3, 1]), "layer 'conv': pool (3, 1) is out of range for 2×1 pixels"),
+        (_drop("layers", 0, "planes", 0, "groups"), "layer 0 plane 0 lacks 'groups'"),
+        (_set("layers", 0, "planes", 0, "groups", True), "layer 0 plane 0: groups is True; expected int"),
+        (
+            _set("layers", 0, "planes", 0, "groups", -1),
+            "layer 'conv' plane 0: -1 groups do not divide 1 inputs and 3 outputs",
+        ),
         (_set("layers", 1, "planes", []), "layer 1: planes has 0 entries; allowed: 1…16"),
         (_set("layers", 1, "planes", 0, "extra", 0), "layer 1 plane 0 has an unknown key 'extra'"),
         (

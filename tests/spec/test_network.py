@@ -31,6 +31,16 @@ def network(*layers, **changes):
     return IntegerNetwork(**(values | changes))
 
 
+def test_groups_and_pooling_give_their_shapes():
+    grouped = layer(plane(trits=np.ones((6, 2, 2, 1), np.int8), multiplier=np.ones(6, np.int64), groups=2),
+                    bias=np.zeros(6, np.int64), shift=np.zeros(6, np.int64), pool=(2, 2))  # fmt: skip
+    depthwise = layer(plane(source="first", trits=np.ones((12, 1, 1, 1), np.int8), multiplier=np.ones(12, np.int64),
+                            groups=6), name="second", bias=np.zeros(12, np.int64), shift=np.zeros(12, np.int64))  # fmt: skip
+    built = network(grouped, depthwise)
+    assert [built.shape(name) for name in ("first", "second")] == [(1, 1, 6), (1, 1, 12)]
+    assert built.weights == 24 + 12
+
+
 def test_shapes_follow_kernel_stride_and_padding():
     first = layer(plane(stride=(2, 1), padding=(1, 0, 0, 2)))
     second = layer(plane(source="first", trits=np.ones((5, 2, 5, 5), np.int8)), name="second")
@@ -93,6 +103,22 @@ def test_shapes_follow_kernel_stride_and_padding():
             lambda: network(layer(plane(trits=np.ones((5, 2, 2, 3), np.int8)))),
             "layer 'first' plane 0: trits have shape (5, 2, 2, 3); expected (5, …, 2)",
         ),
+        (
+            lambda: network(layer(plane(groups=0))),
+            "layer 'first' plane 0: 0 groups do not divide 2 inputs and 5 outputs",
+        ),
+        (
+            lambda: network(layer(plane(groups=2))),
+            "layer 'first' plane 0: 2 groups do not divide 2 inputs and 5 outputs",
+        ),
+        (
+            lambda: network(layer(plane(trits=np.ones((6, 2, 2, 2), np.int8), groups=2))),
+            "layer 'first' plane 0: trits have shape (6, 2, 2, 2); expected (6, …, 1)",
+        ),
+        (lambda: network(layer(pool=(0, 1))), "layer 'first': pool (0, 1) is out of range for 2×3 pixels"),
+        (lambda: network(layer(pool=(3, 1))), "layer 'first': pool (3, 1) is out of range for 2×3 pixels"),
+        (lambda: network(layer(pool=(1, 4))), "layer 'first': pool (1, 4) is out of range for 2×3 pixels"),
+        (lambda: network(layer(pool=(1,))), "layer 'first': pool (1,) is out of range for 2×3 pixels"),
         (
             lambda: network(layer(plane(), plane(trits=np.ones((4, 2, 2, 2), np.int8)))),
             "layer 'first' plane 1: trits have shape (4, 2, 2, 2); expected (5, …, 2)",

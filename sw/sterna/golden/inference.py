@@ -10,7 +10,7 @@ changes the exponents of its terms.
 
 **Planes are joined.** Planes with the same source and geometry are one convolution with the integer weights
 ``Σ (m_i / g)·T_i``, where ``g`` is the greatest common divisor of the channel's multipliers: for balanced-ternary
-digits that is a small integer weight, and as fast as one plane.
+digits that is a small integer weight, and as fast as one plane. Groups of channels are matrix products side by side.
 
 Images are worked on in chunks so that what lies between two steps stays within ``CHUNK_BYTES``, as far as one output
 row of one image allows.
@@ -63,9 +63,10 @@ class _Convolution:
     """Planes of one source and geometry, as one convolution with integer weights."""
 
     geometry: Plane
-    """The first of the planes: source, kernel size, stride, padding."""
+    """The first of the planes: source, kernel size, stride, padding, groups."""
     weights: Floats
-    """(kernel height · kernel width · in, out), float32 if all sums are exact in it, else float64."""
+    """(groups, kernel height · kernel width · in / groups, out / groups), float32 if all sums are exact in it, else
+    float64."""
     factor: npt.NDArray[np.float64]
     """(out,): what the planes' multipliers have in common."""
 
@@ -82,7 +83,7 @@ class _Step:
     scale: npt.NDArray[np.float64]
     """2^-shift."""
     bytes_per_row: int
-    """Temporaries of one output row of one image."""
+    """Temporaries of one row of pooling windows of one image."""
 
 
 def _run(network: IntegerNetwork, images: npt.ArrayLike, wanted: tuple[str, ...]) -> dict[str, Activations]:
@@ -115,8 +116,9 @@ def _prepare(network: IntegerNetwork) -> list[_Step]:
         if max(bound) >= FLOAT64_EXACT:
             raise ModelError(f"layer {layer.name!r} has sums up to {max(bound)}, beyond 2^53")
         shape = network.shape(layer.name)
-        # Columns, product and total of an output row; the padded source counts with the columns.
-        row = sum(3 * c.weights.itemsize * len(c.weights) + 24 * shape[2] for c in convolutions) * shape[1]
+        # Columns, product and total of each pixel; the padded source counts with the columns.
+        pixel = sum(3 * c.weights.itemsize * c.weights[..., 0].size + 24 * shape[2] for c in convolutions)
+        row = pixel * shape[1] * layer.pool[0] * layer.pool[1]
         scale: npt.NDArray[np.float64] = np.ldexp(1.0, -layer.shift)
         reach[layer.name] = max(abs(layer.minimum), abs(layer.maximum))
         steps.append(_Step(layer, shape, convolutions, layer.bias * scale, scale, row))
@@ -127,7 +129,7 @@ def _joined(layer: Layer) -> Iterator[list[Plane]]:
     """The layer's planes, those of the same source and geometry together."""
     groups: dict[object, list[Plane]] = {}
     for plane in layer.planes:
-        key = (plane.source, plane.trits.shape, tuple(plane.stride), tuple(plane.padding))
+        key = (plane.source, plane.trits.shape, tuple(plane.stride), tuple(plane.padding), plane.groups)
         groups.setdefault(key, []).append(plane)
     yield from groups.values()
 
@@ -141,13 +143,16 @@ def _join(planes: list[Plane], largest: int) -> tuple[_Convolution, npt.NDArray[
     for plane, multiplier in zip(planes, multipliers, strict=True):
         weights += (multiplier // common)[:, np.newaxis] * plane.trits.reshape(channels, -1)
     sums = np.abs(weights).sum(axis=1) * largest
-    exact: Floats = weights.T.astype(np.float32) if sums.max() < FLOAT32_EXACT else weights.T.astype(np.float64)
+    groups = planes[0].groups
+    grouped = weights.reshape(groups, channels // groups, -1).transpose(0, 2, 1)
+    exact: Floats = grouped.astype(np.float32) if sums.max() < FLOAT32_EXACT else grouped.astype(np.float64)
     return _Convolution(planes[0], exact, common.astype(np.float64)), sums.astype(object) * common
 
 
 def _compute(step: _Step, tensors: dict[str, Activations]) -> Activations:
     """One layer for a chunk of images: int8 (n, height, width, channels)."""
-    height, width, _ = step.shape
+    height, width, channels = step.shape
+    pool_height, pool_width = step.layer.pool
     sources = [_padded(convolution, tensors) for convolution in step.convolutions]
     count = len(sources[0])
     result = np.empty((count, *step.shape), np.int8)
@@ -156,7 +161,10 @@ def _compute(step: _Step, tensors: dict[str, Activations]) -> Activations:
         part = result[:, top : top + rows]
         total: npt.NDArray[np.float64] | None = None
         for convolution, source in zip(step.convolutions, sources, strict=True):
-            product = _columns(convolution.geometry, source, top, part.shape[1], width) @ convolution.weights
+            columns = _columns(
+                convolution.geometry, source, top * pool_height, part.shape[1] * pool_height, width * pool_width
+            )
+            product = _product(columns, convolution)
             scaled = np.multiply(product, convolution.factor * step.scale, dtype=np.float64)
             total = scaled if total is None else np.add(total, scaled, out=total)
         assert total is not None  # a layer has a plane
@@ -164,8 +172,21 @@ def _compute(step: _Step, tensors: dict[str, Activations]) -> Activations:
         np.clip(total, step.layer.minimum, step.layer.maximum, out=total)
         if step.layer.minimum < 0:  # else the conversion, which cuts towards zero, is the floor
             np.floor(total, out=total)
-        part[...] = total.reshape(part.shape)
+        windows = total.reshape(count, part.shape[1], pool_height, width, pool_width, channels)
+        part[...] = windows.max(axis=(2, 4)) if pool_height * pool_width > 1 else windows[:, :, 0, :, 0]
     return result
+
+
+def _product(columns: Floats, convolution: _Convolution) -> Floats:
+    """(pixels, out) of the columns of so many pixels."""
+    weights = convolution.weights
+    groups, products, outputs = weights.shape
+    if groups == 1:
+        return columns @ weights[0]
+    taps = convolution.geometry.trits[0, :, :, 0].size
+    split = columns.reshape(-1, taps, groups, products // taps).transpose(2, 0, 1, 3)
+    product: Floats = split.reshape(groups, -1, products) @ weights
+    return product.transpose(1, 0, 2).reshape(-1, groups * outputs)
 
 
 def _padded(convolution: _Convolution, tensors: dict[str, Activations]) -> Floats:

@@ -2,7 +2,8 @@
 
 Tensors, for layer i and plane j (numbers from 0):
 
-    i.j.trits        uint8    trit5 codes of the plane's trits in C order of (out, kernel height, kernel width, in)
+    i.j.trits        uint8    trit5 codes of the plane's trits in C order of (out, kernel height, kernel width,
+                              in / groups)
     i.j.multiplier   uint16   (out,), or (1,) if all are equal
     i.bias           int8, int16, int32 or int64 (out,), the narrowest that holds it, or (1,) if all are equal
     i.shift          uint8    (out,), or (1,) if all are equal
@@ -157,12 +158,14 @@ def _description(network: IntegerNetwork) -> dict[str, Any]:
                 "name": layer.name,
                 "minimum": int(layer.minimum),
                 "maximum": int(layer.maximum),
+                "pool": [int(n) for n in layer.pool],
                 "planes": [
                     {
                         "source": plane.source,
                         "shape": list(plane.trits.shape),
                         "stride": [int(n) for n in plane.stride],
                         "padding": [int(n) for n in plane.padding],
+                        "groups": int(plane.groups),
                     }
                     for plane in layer.planes
                 ],
@@ -315,6 +318,7 @@ def _network(document: _Reader, tensors: Tensors) -> IntegerNetwork:
 def _layer(i: int, entry: _Reader, tensors: Tensors) -> Layer:
     planes = entry.items("planes", dict, range(1, MAX_PLANES + 1))
     name, minimum, maximum = entry.take("name", str), entry.take("minimum", int), entry.take("maximum", int)
+    pool = entry.whole("pool", 2, 1)
     entry.done()
     read = tuple(_plane(f"{i}.{j}", _Reader(plane, f"layer {i} plane {j}"), tensors) for j, plane in enumerate(planes))
     channels = len(read[0].trits)
@@ -325,12 +329,13 @@ def _layer(i: int, entry: _Reader, tensors: Tensors) -> Layer:
         shift=_parameter(f"{i}.shift", channels, (np.uint8,), tensors),
         minimum=minimum,
         maximum=maximum,
+        pool=(pool[0], pool[1]),
     )
 
 
 def _plane(prefix: str, entry: _Reader, tensors: Tensors) -> Plane:
     source, shape = entry.take("source", str), entry.whole("shape", 4, 1)
-    stride, padding = entry.whole("stride", 2, 1), entry.whole("padding", 4, 0)
+    stride, padding, groups = entry.whole("stride", 2, 1), entry.whole("padding", 4, 0), entry.take("groups", int)
     entry.done()
     count, packed = math.prod(shape), _tensor(f"{prefix}.trits", (np.uint8,), tensors)
     if packed.size != -(-count // TRITS_PER_BYTE5):  # before anything of the stated size is made
@@ -345,6 +350,7 @@ def _plane(prefix: str, entry: _Reader, tensors: Tensors) -> Plane:
         multiplier=_parameter(f"{prefix}.multiplier", shape[0], (np.uint16,), tensors),
         stride=(stride[0], stride[1]),
         padding=(padding[0], padding[1], padding[2], padding[3]),
+        groups=groups,
     )
 
 

@@ -45,18 +45,21 @@ class Plane:
     source: str
     """Name of the tensor it reads."""
     trits: npt.NDArray[np.int8]
-    """int8 (out, kernel height, kernel width, in), values -1, 0, 1."""
+    """int8 (out, kernel height, kernel width, in / groups), values -1, 0, 1."""
     multiplier: npt.NDArray[np.int64]
     """int64 (out,), 0 … 2**16-1."""
     stride: tuple[int, int] = (1, 1)
     """Rows, columns."""
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Zeros around the source: top, bottom, left, right."""
+    groups: int = 1
+    """Channels come in so many groups, and output ``o`` reads the inputs of group ``o // (out / groups)`` only (as in
+    torch). As many as inputs: a depthwise convolution."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Layer:
-    """``y = clamp((Σ planes + bias) >> shift, minimum, maximum)``, written to the tensor ``name``."""
+    """``y = clamp((Σ planes + bias) >> shift, minimum, maximum)``, max-pooled, written to the tensor ``name``."""
 
     name: str
     planes: tuple[Plane, ...]
@@ -66,6 +69,9 @@ class Layer:
     """int64 (out,), 0…``MAX_SHIFT``."""
     minimum: int
     maximum: int
+    pool: tuple[int, int] = (1, 1)
+    """Rows and columns of the windows of which only the largest ``y`` is kept. They do not overlap; rows and columns
+    that do not fill a window are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,11 +192,16 @@ class IntegerNetwork:
             bool((layer.shift >= 0).all() and (layer.shift <= MAX_SHIFT).all()),
             f"{where}: shift out of range 0…{MAX_SHIFT}",
         )
-        return found.pop()
+        height, width, _ = found.pop()
+        _require(
+            len(layer.pool) == 2 and 1 <= layer.pool[0] <= height and 1 <= layer.pool[1] <= width,
+            f"{where}: pool {layer.pool} is out of range for {height}×{width} pixels",
+        )
+        return height // layer.pool[0], width // layer.pool[1], channels
 
     @staticmethod
     def _check_plane(layer: Layer, index: int, shapes: dict[str, Shape]) -> Shape:
-        """The shape of the layer's tensor as this plane gives it."""
+        """The shape of the layer's tensor, before pooling, as this plane gives it."""
         at = f"layer {layer.name!r} plane {index}"
         plane = layer.planes[index]
         trits, multiplier = plane.trits, plane.multiplier
@@ -199,8 +210,13 @@ class IntegerNetwork:
         _require(trits.ndim == 4 and trits.dtype == np.int8, f"{at}: trits need 4 axes of int8")
         channels = len(layer.planes[0].trits)
         _require(
-            trits.shape[0] == channels and trits.shape[3] == depth and min(trits.shape) >= 1,
-            f"{at}: trits have shape {trits.shape}; expected ({channels}, …, {depth})",
+            plane.groups >= 1 and depth % plane.groups == 0 and channels % plane.groups == 0,
+            f"{at}: {plane.groups} groups do not divide {depth} inputs and {channels} outputs",
+        )
+        inputs = depth // plane.groups
+        _require(
+            trits.shape[0] == channels and trits.shape[3] == inputs and min(trits.shape) >= 1,
+            f"{at}: trits have shape {trits.shape}; expected ({channels}, …, {inputs})",
         )
         _require(bool((trits.view(np.uint8) + np.uint8(1) <= 2).all()), f"{at}: trits reach beyond -1…1")
         _require(
