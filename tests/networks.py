@@ -12,7 +12,7 @@ from sterna.spec.network import InputSpec, IntegerNetwork, Layer, Plane
 def random_configuration(rng: np.random.Generator) -> Configuration:
     """A small configuration; every combination of simd 1…8, pe 4…16, activation bits 2, 5, 8."""
     simd, pe = int(rng.choice([1, 2, 4, 8])), int(rng.choice([4, 8, 16]))
-    requantisers = int(rng.choice([r for r in (1, 2, 4) if r <= simd]))
+    requantisers = int(rng.choice([r for r in (1, 2, 4) if r <= simd and 4 * r <= pe]))
     return Configuration(
         name="random", simd=simd, pe=pe, requantisers=requantisers, act_bits=int(rng.choice([2, 5, 8])), acc_bits=18,
         weight_depth=4096, mask_depth=512, activation_depth=512, parameter_depth=256, program_depth=64,

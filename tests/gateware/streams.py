@@ -56,8 +56,19 @@ def source(stream: Any, payloads: Sequence[Any], rng: random.Random, stall: floa
     return run
 
 
-def sink(stream: Any, received: list[Any], count: int, rng: random.Random, stall: float = 0.5) -> Callable[[Any], Any]:
-    """Receives ``count`` payloads into ``received``; fails if one changes or goes away while it has to wait."""
+def sink(
+    stream: Any,
+    received: list[Any],
+    count: int,
+    rng: random.Random,
+    stall: float = 0.5,
+    *,
+    view: Callable[[Any], Any] = lambda payload: payload,
+) -> Callable[[Any], Any]:
+    """Receives ``count`` payloads into ``received``; fails if one changes or goes away while it has to wait.
+
+    ``view`` takes from a payload what counts of it.
+    """
 
     async def run(ctx: Any) -> None:
         offered: Any = None
@@ -67,10 +78,10 @@ def sink(stream: Any, received: list[Any], count: int, rng: random.Random, stall
             _, _, valid, payload = await ctx.tick().sample(stream.valid, stream.payload)
             if offered is not None:
                 assert valid, "valid went away before the payload was taken"
-                assert plain(payload) == offered, "payload changed while it waited"
-            offered = plain(payload) if valid and not ready else None
+                assert view(plain(payload)) == offered, "payload changed while it waited"
+            offered = view(plain(payload)) if valid and not ready else None
             if valid and ready:
-                received.append(plain(payload))
+                received.append(view(plain(payload)))
         ctx.set(stream.ready, 0)
 
     return run

@@ -12,6 +12,7 @@ from sterna.gateware.core import Core
 from sterna.golden import trace
 from sterna.spec.configuration import Configuration
 from sterna.spec.image import word_bytes
+from sterna.spec.layout import words
 from sterna.spec.network import IntegerNetwork
 
 
@@ -45,8 +46,9 @@ def run_core(
                 await ctx.tick()
         ctx.set(core.write.strobe, 0)
         place, simd = image.outputs[0], configuration.simd
-        for n, activations in enumerate(network.input.quantise(images).reshape(len(images), -1)):
+        for n, tensor in enumerate(network.input.quantise(images)):
             offset = (n & 1) * image.slot_offset
+            activations = image.input.layout.scatter(tensor)
             for k, value in enumerate(activations):
                 burst = {"word": image.input.word + offset, "first": k == 0, "last": k == len(activations) - 1}
                 ctx.set(core.inputs.payload, burst | {"value": int(value)})
@@ -65,7 +67,9 @@ def run_core(
                 if rng.random() < 0.1:
                     await read(ctx, int(rng.integers(configuration.activation_depth)), int(rng.integers(simd)))
                 await ctx.tick()
-            outputs.append([await read(ctx, place.word + offset + k // simd, k % simd) for k in range(place.count)])
+            count = place.layout.words * simd
+            flat = [await read(ctx, place.word + offset + k // simd, k % simd) for k in range(count)]
+            outputs.append(place.layout.gather(np.array(flat)).squeeze((0, 1)))
         counters.update({name: ctx.get(core.counters[name]) for name, _ in core.counters.shape()})
 
     simulate(core, bench)
@@ -89,12 +93,12 @@ def test_outputs_and_counters_equal_golden_on_random_networks(seed: int) -> None
     for layer in network.layers:
         source = tensors[layer.planes[0].source].reshape(len(images), -1) != 0
         trits = layer.planes[0].trits.reshape(len(layer.bias), -1)
-        tiles = -(-len(trits) // configuration.pe)
+        tiles = -(-(words(len(trits), configuration.simd) * configuration.simd) // configuration.pe)
         padded = np.zeros((tiles * configuration.pe, trits.shape[1]), np.int8)
         padded[: len(trits)] = trits
         blocks = padded.reshape(tiles, configuration.pe, -1).any(axis=1)
-        words = -(-trits.shape[1] // configuration.simd)
-        positions += len(images) * tiles * words * configuration.simd
+        run = words(trits.shape[1], configuration.simd) * configuration.simd
+        positions += len(images) * tiles * run
         stored += len(images) * int(blocks.sum())
         active = source if skips["activation_skip"] else np.ones_like(source)
         if skips["block_skip"]:
@@ -102,7 +106,7 @@ def test_outputs_and_counters_equal_golden_on_random_networks(seed: int) -> None
         elif skips["activation_skip"]:
             issued += tiles * int(active.sum())
         else:
-            issued += len(images) * tiles * words * configuration.simd
+            issued += len(images) * tiles * run
     assert (counters["issued"], counters["stored"], counters["positions"]) == (issued, stored, positions)
 
 

@@ -1,8 +1,8 @@
 """Cycle model of the feeder/lane core, on a network's own weights and activations.
 
 Feeders run independently inside an output and meet at its end; a chunk costs ``max(1, issued blocks)``; an output costs
-at least ``pe / requantisers``. Pipeline filling and draining between ops is not in it: the gateware's own count is held
-against it.
+at least ``pe / requantisers``. Descriptors and the pipeline's filling and draining between ops are not in it: the
+gateware's own count is held against it.
 """
 
 from dataclasses import dataclass
@@ -10,12 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sterna.compiler.compile import tile_blocks
-from sterna.compiler.lowering import DenseOp, lower
+from sterna.compiler.lowering import Op, OpPlane, chunk_count, lower, phase_tiles
 from sterna.golden import trace
 from sterna.spec.configuration import CHUNK, Configuration
-from sterna.spec.layout import words
+from sterna.spec.layout import TensorLayout
 from sterna.spec.network import IntegerNetwork
+
+Flags = npt.NDArray[np.bool_]
+
+_MAX_ELEMENTS = 1 << 24
+"""Window positions that are looked at together."""
 
 
 @dataclass(frozen=True)
@@ -39,35 +43,46 @@ def model_cycles(
 ) -> CycleEstimate:
     """Mean cycles per image of each layer on a batch of images as :meth:`IntegerNetwork.predict` takes them."""
     tensors = trace(network, images)
-    return CycleEstimate({
-        op.layer.name: _op_cycles(op, configuration, tensors[op.source] != 0, activation_skip, block_skip)
-        for op in lower(network, configuration)
-    })  # fmt: skip
+    ops, layouts = lower(network, configuration)
+    cycles = {}
+    for op in ops:
+        floor = configuration.pe // configuration.requantisers
+        total = 0.0
+        for plane in op.planes:
+            active = _stored(tensors[plane.source] != 0, layouts[plane.source], configuration.simd)
+            if not activation_skip:
+                active = np.ones_like(active)
+            total += _plane_cycles(op, plane, active, configuration, block_skip, floor)
+        cycles[op.layer.name] = total
+    return CycleEstimate(cycles)
 
 
-def _op_cycles(
-    op: DenseOp, c: Configuration, active: npt.NDArray[np.bool_], activation_skip: bool, block_skip: bool
-) -> float:
-    """``active``: (n, …), where the op's source is not zero."""
-    inputs = op.trits.shape[1]
-    positions = words(inputs, c.simd)
-    chunks = -(-positions // CHUNK)
+def _stored(active: Flags, layout: TensorLayout, simd: int) -> Flags:
+    """(n, height, width, channels) as it lies in memory: (simd, n, words)."""
+    flat = np.stack([layout.scatter(image.astype(np.int8)) for image in active]).astype(bool)
+    return flat.reshape(len(active), -1, simd).transpose(2, 0, 1)
 
-    def chunked(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-        """(n, inputs) → (bank, chunk, n, CHUNK), positions beyond the run False."""
-        padded = np.zeros((len(flags), chunks * CHUNK * c.simd), bool)
-        padded[:, :inputs] = flags
-        return padded.reshape(-1, chunks, CHUNK, c.simd).transpose(3, 1, 0, 2).astype(np.float32)
 
-    active = active.reshape(len(active), -1)
-    if not activation_skip:  # the last word's missing inputs would be issued too, but bank 0 has none and is as full
-        active = np.ones_like(active)
-    activations = chunked(active)
-    masks = np.stack([tile.masks for tile in tile_blocks(op, c)])  # (tile, bank, chunk)
-    blocks = np.unpackbits(masks[..., None], axis=-1, bitorder="little").transpose(1, 2, 0, 3).astype(np.float32)
-    if not block_skip:
-        run = (np.arange(chunks * CHUNK) < positions).reshape(1, chunks, 1, CHUNK)
-        blocks = np.broadcast_to(run, blocks.shape).astype(np.float32)
-    issued = activations @ blocks.transpose(0, 1, 3, 2)  # (bank, chunk, n, tile)
-    per_output = np.maximum(issued, 1).sum(axis=1).max(axis=0)
-    return float(np.maximum(per_output, c.pe // c.requantisers).sum(axis=1).mean())
+def _plane_cycles(op: Op, plane: OpPlane, active: Flags, c: Configuration, block_skip: bool, floor: int) -> float:
+    """Mean cycles of all outputs of one plane."""
+    rows, positions = len(plane.rows), plane.positions(c.simd, op.phases)
+    chunks = chunk_count(positions)
+    run = np.arange(chunks * CHUNK) < positions
+    total, images = 0, active.shape[1]
+    for phase in range(op.phases):
+        masks = np.stack([tile.masks for tile in phase_tiles(op, plane, phase, c)])  # (tile, bank, row × chunk)
+        blocks = np.unpackbits(masks[..., None], axis=-1, bitorder="little").reshape(len(masks), c.simd, rows, -1)
+        if not block_skip:
+            blocks = np.broadcast_to(run, blocks.shape)
+        blocks = blocks.reshape(len(masks), c.simd, rows * chunks, CHUNK).transpose(1, 2, 3, 0).astype(np.float32)
+        y, x = np.mgrid[: op.height, phase : op.width : op.phases].reshape(2, -1)
+        first = (plane.element + x * plane.step_x) // c.simd + y * plane.step_y
+        within = np.arange(rows)[:, None] * plane.pitch + np.arange(chunks * CHUNK)
+        step = max(1, _MAX_ELEMENTS // (images * c.simd * within.size))
+        for at in range(0, len(first), step):
+            words = np.minimum(first[at : at + step, None, None] + within, active.shape[2] - 1)
+            windows = (active[:, :, words] & run).reshape(c.simd, -1, rows * chunks, CHUNK)  # (bank, n·pixel, …)
+            issued = windows.transpose(0, 2, 1, 3).astype(np.float32) @ blocks  # (bank, row × chunk, n·pixel, tile)
+            outputs = np.maximum(issued, 1).sum(axis=1).max(axis=0)
+            total += int(np.maximum(outputs, floor).sum())
+    return total / images

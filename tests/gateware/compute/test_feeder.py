@@ -117,6 +117,7 @@ def random_case(rng: random.Random) -> tuple[dict[str, int], list[dict[str, int]
 def test_every_position_that_counts_is_issued_once_in_order_under_any_stall(seed: int) -> None:
     rng = random.Random(seed)
     walk, outputs, activation_masks, block_masks = random_case(rng)
+    requests = [output | walk for output in outputs]
     no_activation_skip, no_block_skip = rng.random() < 0.25, rng.random() < 0.25
     expected, positions, stored = expected_issues(
         walk, outputs, activation_masks, block_masks, no_activation_skip, no_block_skip
@@ -127,7 +128,6 @@ def test_every_position_that_counts_is_issued_once_in_order_under_any_stall(seed
     walked = {"positions": 0, "stored": 0}
 
     async def watch(ctx: Any) -> None:
-        ctx.set(scanner.walk, walk)
         ctx.set(feeder.no_activation_skip, no_activation_skip)
         ctx.set(feeder.no_block_skip, no_block_skip)
         pending = just_advanced = False  # of what stands in the address stage: not looked at; ended its output
@@ -153,7 +153,7 @@ def test_every_position_that_counts_is_issued_once_in_order_under_any_stall(seed
             issues[-2].append((block, word, present))
 
     simulate(
-        dut, watch, source(scanner.outputs, outputs, rng, rng.choice([0, 0.8])),
+        dut, watch, source(scanner.outputs, requests, rng, rng.choice([0, 0.8])),
         steps=random_bits(dut.step, rng, rng.choice([1, 0.5])),
         allows=random_bits(dut.allow, rng, rng.choice([1, 0.3])),
         neighbours=random_bits(dut.neighbours, rng, rng.choice([1, 0.5])),
@@ -168,12 +168,11 @@ def test_full_chunks_are_issued_without_a_gap() -> None:
     dut = GatedFeeder()
     feeder, scanner = dut.feeder, dut.scanner
     walk = {"rows": 0, "chunks": 3, "tail": CHUNK - 1, "pitch": 0}
-    outputs = [{"word": 0, "pointer": p.value} for p in (Pointer.RESET, Pointer.CONTINUE, Pointer.CONTINUE)]
+    outputs = [{"word": 0, "pointer": p.value} | walk for p in (Pointer.RESET, Pointer.CONTINUE, Pointer.CONTINUE)]
     rng = random.Random(0)
     cycles = {"issuing": 0, "all": 0}
 
     async def watch(ctx: Any) -> None:
-        ctx.set(scanner.walk, walk)
         ended = 0
         while ended < len(outputs):
             _, _, issuing, advanced = await ctx.tick().sample(feeder.issuing, dut.advanced)

@@ -190,7 +190,7 @@ class Sequencer(wiring.Component):
                     with m.If(~new_op):
                         m.d.sync += window.eq(Mux(first_pixel, start_window, kept_window))
                         m.next = "SCHEDULE"
-                    with m.Elif(~writing):
+                    with m.Elif(~writing | self.op_done):
                         m.d.comb += self.begin.eq(1)
                         m.d.sync += [
                             window.eq(start_window),
