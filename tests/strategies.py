@@ -61,8 +61,10 @@ def conv_networks(
     max_channels: int = 9,
     max_planes: int = 3,
 ) -> IntegerNetwork:
-    """Graphs of convolutions of any kernel, stride, padding and grouping, pooled or not; planes read any earlier tensor,
-    some of them only add it (residual); several outputs."""
+    """Graphs of convolutions of any kernel, stride, padding and grouping, pooled or not; several outputs.
+
+    Planes read any earlier tensor; some of them only add it (residual).
+    """
     bits = draw(st.integers(2, 8)) if act_bits is None else act_bits
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     spec = draw(

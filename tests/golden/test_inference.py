@@ -151,7 +151,7 @@ def test_digits_of_balanced_ternary_are_joined_into_one_float32_convolution():
 
 def test_groups_of_different_bounds_are_exact_side_by_side():
     # Output 1 alone is beyond float32's exact integers; both must come out right.
-    rows, inputs = 4, 35_000
+    rows, inputs = 8, 17_500
     plane = Plane(
         source="image", trits=np.ones((2, rows, 1, inputs), np.int8), multiplier=np.ones(2, np.int64), groups=2
     )

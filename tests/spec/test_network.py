@@ -32,13 +32,17 @@ def network(*layers, **changes):
 
 
 def test_groups_and_pooling_give_their_shapes():
-    grouped = layer(plane(trits=np.ones((6, 2, 2, 1), np.int8), multiplier=np.ones(6, np.int64), groups=2),
-                    bias=np.zeros(6, np.int64), shift=np.zeros(6, np.int64), pool=(2, 2))  # fmt: skip
-    depthwise = layer(plane(source="first", trits=np.ones((12, 1, 1, 1), np.int8), multiplier=np.ones(12, np.int64),
-                            groups=6), name="second", bias=np.zeros(12, np.int64), shift=np.zeros(12, np.int64))  # fmt: skip
+    def six(**changes):
+        return plane(**({"multiplier": np.ones(6, np.int64)} | changes))
+
+    of_six = {"bias": np.zeros(6, np.int64), "shift": np.zeros(6, np.int64)}
+    grouped = layer(six(trits=np.ones((6, 2, 2, 1), np.int8), groups=2), pool=(2, 2), **of_six)
+    depthwise = layer(
+        six(source="first", trits=np.ones((6, 1, 1, 1), np.int8), groups=6), name="second", pool=(1, 1), **of_six
+    )
     built = network(grouped, depthwise)
-    assert [built.shape(name) for name in ("first", "second")] == [(1, 1, 6), (1, 1, 12)]
-    assert built.weights == 24 + 12
+    assert [built.shape(name) for name in ("first", "second")] == [(1, 1, 6), (1, 1, 6)]
+    assert built.weights == 24 + 6
 
 
 def test_shapes_follow_kernel_stride_and_padding():
