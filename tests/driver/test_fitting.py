@@ -8,14 +8,20 @@ from sterna.driver.fitting import check_image
 from sterna.spec.configuration import Configuration
 from sterna.spec.errors import ImageError
 from sterna.spec.image import Region, Section, TensorPlace
+from sterna.spec.layout import TensorLayout
 from sterna.spec.network import IntegerNetwork
+
+
+def place(name: str, word: int, channels: int, simd: int = 4) -> TensorPlace:
+    return TensorPlace(name, word, TensorLayout(height=1, width=1, channels=channels, simd=simd, pixel=channels))
+
 
 REPLACE: dict[str, Any] = {
     "entry": (64, "the image starts at program word 64; the device has 64"),
     "slot_offset": (12, "the image has slot offset 12; allowed: multiples of 8"),
     "outputs": ((), "the image has no outputs"),
-    "input": (TensorPlace("input", 4, 37), "the image's input begins at word 4; allowed: multiples of 8"),
-    "ops": ((TensorPlace("a", 1023, 5),), "the image's tensor 'a' reaches activation word 1025; the device has 1024"),
+    "input": (place("input", 4, 37), "the image's input begins at word 4; allowed: multiples of 8"),
+    "ops": ((place("a", 1023, 5),), "the image's tensor 'a' reaches activation word 1025; the device has 1024"),
 }
 
 
@@ -47,24 +53,25 @@ def test_a_section_out_of_bounds_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("place", "message"),
+    ("output", "message"),
     [
-        (TensorPlace("layer2", 1020, 10), "'layer2' reaches activation word 1047; the device has 1024"),
-        (TensorPlace("layer2", 16, 0), "'layer2' is empty"),
-        (TensorPlace("layer2", 32, 10), "slot offset 24 lays 'input' of slot 1 over 'layer2' of slot 0; compile"),
+        (place("layer2", 1020, 10), "'layer2' reaches activation word 1047; the device has 1024"),
+        (place("layer2", 16, 0), "'layer2' is empty"),
+        (place("layer2", 16, 10, simd=8), "'layer2' lies over 8 banks; the device has 4"),
+        (place("layer2", 32, 10), "slot offset 24 lays 'input' of slot 1 over 'layer2' of slot 0; compile"),
     ],
 )
 def test_an_output_out_of_place_is_refused(
-    network: IntegerNetwork, configuration: Configuration, place: TensorPlace, message: str
+    network: IntegerNetwork, configuration: Configuration, output: TensorPlace, message: str
 ) -> None:
     image = compile_network(network, configuration)
     assert image.slot_offset == 24
     with pytest.raises(ImageError, match=message):
-        check_image(dataclasses.replace(image, outputs=(place,)), configuration)
+        check_image(dataclasses.replace(image, outputs=(output,)), configuration)
 
 
 def test_an_image_of_another_network_is_refused(network: IntegerNetwork, configuration: Configuration) -> None:
     image = compile_network(network, configuration)
-    other = dataclasses.replace(image, outputs=(TensorPlace("layer2", 16, 9),))
-    with pytest.raises(ImageError, match="tensor 'layer2' has 9 activations; the network's has 1×1×10"):
+    other = dataclasses.replace(image, outputs=(place("layer2", 16, 9),))
+    with pytest.raises(ImageError, match="tensor 'layer2' has 1×1×9 activations; the network's has 1×1×10"):
         check_image(other, configuration, network)

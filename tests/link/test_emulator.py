@@ -51,7 +51,7 @@ WORDS = [
     *((Region.WEIGHTS, bank * 64, bytes([1 << 2 * bank])) for bank in range(4)),
     *((Region.MASKS, bank * 16, b"\1") for bank in range(4)),
     (Region.PARAMETERS, 0, pack_parameter(2, 0, 0) * 4),
-    (Region.PROGRAM, 0, struct.pack("<13H", *encode_program([COPY]))),
+    (Region.PROGRAM, 0, np.array(encode_program([COPY]), "<u2").tobytes()),
 ]
 
 

@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +45,7 @@ from sterna.spec.frames import (
     write_header,
 )
 from sterna.spec.image import Image, TensorPlace, word_bytes
-from sterna.spec.network import IntegerNetwork
+from sterna.spec.network import IntegerNetwork, Shape
 from sterna.spec.registers import MAGIC, Register, State
 
 Progress = Callable[[int, int], None]
@@ -176,9 +177,9 @@ class Device:
         ``images``: as ``InputSpec.quantise`` takes them: (n, height, width, channels) or (n, size), real values; if an
         image was loaded in place of a network, int8 (n, …) of the right size, already quantised.
 
-        Returns int32 (n, channels) if the output is 1×1, else (n, height, width, channels), and (n, size) if no
-        network is known; a tuple of them for several outputs: the same as the golden model's ``predict``. The skips
-        change cycles, never results. ``progress`` counts images.
+        Returns int32 (n, channels) if the output is 1×1, else (n, height, width, channels); a tuple of them for several
+        outputs: the same as the golden model's ``predict``. The skips change cycles, never results. ``progress`` counts
+        images.
 
         Raises :class:`InputError` for images of another shape, dtype or range, and :class:`DeviceRefusedError` if no
         network is loaded.
@@ -186,7 +187,7 @@ class Device:
         image = self._loaded_image()
         rows = self._quantised(images)
         flags = StartFlag.NO_ACTIVATION_SKIP * (not activation_skip) | StartFlag.NO_BLOCK_SKIP * (not block_skip)
-        outputs = tuple(np.empty((len(rows), place.count), np.int32) for place in image.outputs)
+        outputs = tuple(np.empty((len(rows), *_shape(place)), np.int32) for place in image.outputs)
         reading_due = self._runs_per_reading(image)
         with self._exchange():
             # On the wire: input and start of image n, results of image n-1. Image n+1 is sent once the results of n-1,
@@ -214,14 +215,14 @@ class Device:
                 collected += 1
                 if progress:
                     progress(collected, len(rows))
-        shaped = tuple(self._shaped(place, values) for place, values in zip(image.outputs, outputs, strict=True))
-        return shaped if len(shaped) > 1 else shaped[0]
+        flat = tuple(output[:, 0, 0] if output.shape[1:3] == (1, 1) else output for output in outputs)
+        return flat if len(flat) > 1 else flat[0]
 
     def trace(self, image: npt.ArrayLike) -> dict[str, npt.NDArray[np.int8]]:
         """Every tensor that the program computes for one image (without batch axis), as read from the device.
 
-        Returns name → int8 (height, width, channels), or (size,) if no network is known. For finding the first wrong
-        layer: the program is run once for each op, up to that op.
+        Returns name → int8 (height, width, channels). For finding the first wrong layer: the program is run once for
+        each op, up to that op.
         """
         program, row = self._single(image)
         tensors = {}
@@ -229,10 +230,7 @@ class Device:
             self._submit_input(program, 0, row)
             for limit, place in enumerate(program.ops, 1):
                 self._submit_start(program, 0, 0, limit)
-                data = b"".join(self._session.wait(part) for part in self._submit_result(program, 0, place))
-                values = np.frombuffer(data, np.int8)
-                shape = self._network.shape(place.name) if self._network else (place.count,)
-                tensors[place.name] = values.reshape(shape)
+                tensors[place.name] = self._wait_for_tensor(place, self._submit_result(program, 0, place))
         return tensors
 
     def profile(
@@ -367,12 +365,13 @@ class Device:
                 if progress:
                     progress(written, total)
 
-    def _submit_input(self, image: Image, slot: int, row: npt.NDArray[np.int8]) -> None:
+    def _submit_input(self, image: Image, slot: int, tensor: npt.NDArray[np.int8]) -> None:
+        flat = image.input.layout.scatter(tensor)
         group = CHUNK * self.configuration.simd
         step = (MAX_CONTENT - 4) // group * group
-        for at in range(0, len(row), step):
+        for at in range(0, len(flat), step):
             word = image.input.word + slot * image.slot_offset + at // self.configuration.simd
-            self._session.submit(Opcode.INPUT, input_header(word) + row[at : at + step].tobytes())
+            self._session.submit(Opcode.INPUT, input_header(word) + flat[at : at + step].tobytes())
 
     def _submit_start(self, image: Image, slot: int, flags: int, ops: int = 0) -> None:
         flags |= StartFlag.SLOT * slot
@@ -380,11 +379,13 @@ class Device:
         self._runs_since_reading += 1
 
     def _submit_result(self, image: Image, slot: int, place: TensorPlace) -> list[Request]:
-        step = MAX_RESULT // self.configuration.simd * self.configuration.simd
+        simd = self.configuration.simd
+        step = MAX_RESULT // simd * simd
         parts = []
-        for at in range(0, place.count, step):
-            count = min(step, place.count - at)
-            word = place.word + slot * image.slot_offset + at // self.configuration.simd
+        needed = _activations(place)
+        for at in needed[::step]:
+            count = min(step, needed.stop - at)
+            word = place.word + slot * image.slot_offset + at // simd
             parts.append(self._session.submit(Opcode.RESULT, result_arguments(slot, word, count), expected=count))
         return parts
 
@@ -394,8 +395,15 @@ class Device:
     def _collect_results(
         self, results: list[list[Request]], outputs: tuple[npt.NDArray[np.int32], ...], n: int
     ) -> None:
-        for parts, output in zip(results, outputs, strict=True):
-            output[n] = np.frombuffer(b"".join(self._session.wait(part) for part in parts), np.int8)
+        for place, parts, output in zip(self._loaded_image().outputs, results, outputs, strict=True):
+            output[n] = self._wait_for_tensor(place, parts)
+
+    def _wait_for_tensor(self, place: TensorPlace, parts: list[Request]) -> npt.NDArray[np.int8]:
+        """int8 (height, width, channels)."""
+        flat = np.zeros(place.layout.words * self.configuration.simd, np.int8)
+        needed = _activations(place)
+        flat[needed.start : needed.stop] = np.frombuffer(b"".join(map(self._session.wait, parts)), np.int8)
+        return place.layout.gather(flat)
 
     # Arrays
 
@@ -407,13 +415,12 @@ class Device:
         return self._image
 
     def _quantised(self, images: npt.ArrayLike) -> npt.NDArray[np.int8]:
-        """int8 (n, size)."""
-        image = self._loaded_image()
+        """int8 (n, height, width, channels)."""
+        shape = _shape(self._loaded_image().input)
         if self._network is not None:
-            quantised = self._network.input.quantise(images)
-            return quantised.reshape(len(quantised), image.input.count)
+            return self._network.input.quantise(images)
         array = np.asarray(images)
-        size = image.input.count
+        size = prod(shape)
         if array.dtype != np.int8:
             raise InputError(f"images have dtype {array.dtype}; without a network they must be int8, already quantised")
         if array.ndim < 2 or int(np.prod(array.shape[1:])) != size:
@@ -421,7 +428,7 @@ class Device:
         limit = max_activation(self.configuration.act_bits)
         if array.size and not (-limit <= array.min() and array.max() <= limit):
             raise InputError(f"images reach from {array.min()} to {array.max()}; allowed: -{limit}…{limit}")
-        return array.reshape(len(array), size)
+        return array.reshape(len(array), *shape)
 
     def _single(self, image: npt.ArrayLike) -> tuple[Image, npt.NDArray[np.int8]]:
         program = self._loaded_image()
@@ -429,9 +436,13 @@ class Device:
             raise ImageError(f"the program has {len(program.ops)} ops; at most {MAX_TRACED_OPS} can be told apart")
         return program, self._quantised(np.asarray(image)[None])[0]
 
-    def _shaped(self, place: TensorPlace, values: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
-        if self._network is None:
-            return values
-        height, width, channels = self._network.shape(place.name)
-        shape = (channels,) if height == width == 1 else (height, width, channels)
-        return values.reshape(len(values), *shape)
+
+def _shape(place: TensorPlace) -> Shape:
+    return place.layout.height, place.layout.width, place.layout.channels
+
+
+def _activations(place: TensorPlace) -> range:
+    """Numbers of the activations to read, from a tensor's first to its last: what lies around it stays there."""
+    layout = place.layout
+    last = layout.element(layout.height - 1, layout.width - 1) + layout.channels
+    return range(layout.element(0, 0), last)

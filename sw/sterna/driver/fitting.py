@@ -5,8 +5,7 @@ from itertools import product
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.errors import ImageError
 from sterna.spec.image import Image, TensorPlace, region_words, word_bytes
-from sterna.spec.layout import words
-from sterna.spec.network import IntegerNetwork
+from sterna.spec.network import IntegerNetwork, Shape
 
 
 def check_image(image: Image, configuration: Configuration, network: IntegerNetwork | None = None) -> None:
@@ -22,7 +21,7 @@ def check_image(image: Image, configuration: Configuration, network: IntegerNetw
         )
     if image.slot_offset % CHUNK:
         raise ImageError(f"the image has slot offset {image.slot_offset}; allowed: multiples of {CHUNK}")
-    _check_slots(image, configuration)
+    _check_slots(image)
     for section in image.sections:
         count, rest = divmod(len(section.data), word_bytes(section.region, configuration))
         depth = region_words(section.region, configuration)
@@ -41,18 +40,27 @@ def check_image(image: Image, configuration: Configuration, network: IntegerNetw
         raise ImageError(f"the image's input begins at word {image.input.word}; allowed: multiples of {CHUNK}")
     if network is not None:
         for place in (image.input, *image.outputs, *image.ops):
-            height, width, channels = network.shape(place.name)
-            if place.count != height * width * channels:
+            shape, found = network.shape(place.name), (place.layout.height, place.layout.width, place.layout.channels)
+            if found != shape:
                 raise ImageError(
-                    f"the image's tensor {place.name!r} has {place.count} activations; the network's has "
-                    f"{height}×{width}×{channels}"
+                    f"the image's tensor {place.name!r} has {_times(found)} activations; the network's has "
+                    f"{_times(shape)}"
                 )
 
 
+def _times(shape: Shape) -> str:
+    return "×".join(map(str, shape))
+
+
 def _check_place(place: TensorPlace, slot_offset: int, configuration: Configuration) -> None:
-    if place.count < 1:
+    layout = place.layout
+    if min(layout.height, layout.width, layout.channels) < 1:
         raise ImageError(f"the image's tensor {place.name!r} is empty")
-    end = place.word + slot_offset + words(place.count, configuration.simd)
+    if layout.simd != configuration.simd:
+        raise ImageError(
+            f"the image's tensor {place.name!r} lies over {layout.simd} banks; the device has {configuration.simd}"
+        )
+    end = place.word + slot_offset + layout.words
     if end > configuration.activation_depth:
         raise ImageError(
             f"the image's tensor {place.name!r} reaches activation word {end}; "
@@ -60,14 +68,14 @@ def _check_place(place: TensorPlace, slot_offset: int, configuration: Configurat
         )
 
 
-def _check_slots(image: Image, configuration: Configuration) -> None:
+def _check_slots(image: Image) -> None:
     """Slot 1 must not lie over slot 0. Without an offset there is only slot 0."""
     if not image.slot_offset:
         return
     places = (image.input, *image.outputs)
     for one, other in product(places, places):
         start = other.word + image.slot_offset
-        ends = one.word + words(one.count, configuration.simd), start + words(other.count, configuration.simd)
+        ends = one.word + one.layout.words, start + other.layout.words
         if start < ends[0] and one.word < ends[1]:
             raise ImageError(
                 f"slot offset {image.slot_offset} lays {other.name!r} of slot 1 over {one.name!r} of slot 0; "

@@ -185,8 +185,8 @@ def _product(columns: Floats, convolution: _Convolution) -> Floats:
         return columns @ weights[0]
     taps = convolution.geometry.trits[0, :, :, 0].size
     split = columns.reshape(-1, taps, groups, products // taps).transpose(2, 0, 1, 3)
-    product: Floats = split.reshape(groups, -1, products) @ weights
-    return product.transpose(1, 0, 2).reshape(-1, groups * outputs)
+    product: Floats = (split.reshape(groups, -1, products) @ weights).transpose(1, 0, 2).reshape(-1, groups * outputs)
+    return product
 
 
 def _padded(convolution: _Convolution, tensors: dict[str, Activations]) -> Floats:

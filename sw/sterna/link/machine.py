@@ -12,8 +12,10 @@ import numpy.typing as npt
 from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS, max_activation, requantise
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor
+from sterna.spec.errors import EncodingError
 from sterna.spec.frames import StartFlag
 from sterna.spec.image import PARAMETER_BYTES, Region, word_bytes
+from sterna.spec.layout import whole_chunks, words
 
 Int64 = npt.NDArray[np.int64]
 
@@ -35,25 +37,18 @@ class _Pointers:
     mask: int = 0
     parameter: int = 0
 
+    def at_blocks(self) -> tuple[Int64, int]:
+        return self.weights.copy(), self.mask
+
 
 @dataclass(frozen=True)
-class _Walk:
-    """One plane of one tile: what its windows meet."""
+class _Blocks:
+    """What the windows of one plane meet, in one phase."""
 
-    plane: PlaneDescriptor
     stored: npt.NDArray[np.bool_]
-    """(simd, rows, positions): whether the block is stored."""
+    """(tiles, simd, rows, positions): whether the block is stored."""
     trits: npt.NDArray[np.int8]
-    """(simd, rows, positions, pe)."""
-    multiplier: Int64
-    """(pe,)."""
-
-
-@dataclass(frozen=True)
-class _Tile:
-    walks: list[_Walk]
-    shift: Int64
-    bias: Int64
+    """(tiles, simd, rows, positions, pe)."""
 
 
 class Machine:
@@ -112,83 +107,136 @@ class Machine:
         return self._activations[k % self._c.simd, word + k // self._c.simd]
 
     def run(self, entry: int, offset: int, flags: int, ops: int) -> None:
-        """Runs the program at ``entry`` as START says. Raises :class:`EncodingError` if it has no end."""
+        """Runs the program at ``entry`` as START says.
+
+        Raises :class:`EncodingError` if it has no end, or an op writes where it reads: what that gives is a matter of
+        the hardware's timing.
+        """
         program = [int(word) for word in self._program]
         pointers = _Pointers(np.zeros(self._c.simd, np.int64))
         done = 0
         while True:
-            op, words = OpDescriptor.decode(program[entry:])
+            op, size = OpDescriptor.decode(program[entry:])
             self._run_op(op, offset, flags, pointers)
-            entry += words
+            entry += size
             done += 1
             if op.last or done == ops:
                 return
 
     def _run_op(self, op: OpDescriptor, offset: int, flags: int, pointers: _Pointers) -> None:
         c = self._c
-        tiles = [self._read_tile(op, pointers) for _ in range(op.tiles)]
-        y, x = (axis.reshape(-1) for axis in np.mgrid[: op.height, : op.width])
-        windows = [self._window_words(plane, offset, y, x) for plane in op.planes]
+        parameters = self._read_parameters(op, pointers)
         lanes = (op.tiles - 1) * c.pe + min(op.tail_groups * c.requantisers, c.pe)
-        elements = np.arange(len(y) * lanes)
-        banks = elements % c.simd
-        words = (op.destination + (offset if op.slotted else 0) + elements // c.simd) % c.activation_depth
-        # An op that writes where it reads is carried out pixel by pixel, as the hardware would see it.
-        overlaps = any(np.isin(window, words).any() for window in windows)
-        step = 1 if overlaps else len(y)
-        for first in range(0, len(y), step):
-            some = slice(first, first + step)
-            outputs = np.concatenate(
-                [self._outputs(op, tile, [window[some] for window in windows], flags) for tile in tiles], axis=1
-            )[:, :lanes]
-            at = slice(first * lanes, (first + step) * lanes)
-            self._activations[banks[at], words[at]] = outputs.reshape(-1)
+        pixels = np.empty((op.height, op.width, lanes), np.int64)
+        read = np.zeros(c.activation_depth, bool)
+        ends = []
+        for phase in range(min(op.phases, op.width)):
+            blocks = self._read_blocks(op, pointers)
+            ends.append(pointers.at_blocks())
+            columns = np.arange(phase, op.width, op.phases)
+            windows = [self._window_words(op, plane, offset, columns) for plane in op.planes]
+            for its, window in zip(blocks, windows, strict=True):
+                read[window[:, its.stored.any(axis=(0, 1))]] = True
+            outputs = self._outputs(op, parameters, blocks, windows, flags)
+            pixels[:, columns] = outputs[:, :lanes].reshape(op.height, len(columns), lanes)
+        pointers.weights, pointers.mask = ends[(op.width - 1) % op.phases]
+        height, width = op.height // op.pool_height, op.width // op.pool_width
+        whole = pixels[: height * op.pool_height, : width * op.pool_width]
+        pooled = whole.reshape(height, op.pool_height, width, op.pool_width, lanes).max(axis=(1, 3))
+        self._write_back(op, offset, pooled.reshape(height, -1), read)
 
-    def _read_tile(self, op: OpDescriptor, pointers: _Pointers) -> _Tile:
+    def _write_back(self, op: OpDescriptor, offset: int, rows: Int64, read: npt.NDArray[np.bool_]) -> None:
+        """Writes ``rows`` (rows, activations), with the zeros around them.
+
+        Masks are written by whole chunks, so the chunk of the last word is clear from there on; an activation with a
+        clear mask counts as zero.
+        """
         c = self._c
-        walks = []
-        for plane in op.planes:
-            positions = (plane.chunks - 1) * CHUNK + plane.tail
-            at = (pointers.mask + np.arange(plane.rows * plane.chunks)) % c.mask_depth
-            bits = np.unpackbits(self._masks[:, at], axis=1, bitorder="little")
-            stored = bits.reshape(c.simd, plane.rows, -1)[:, :, :positions].astype(bool)
-            trits = np.zeros((*stored.shape, c.pe), np.int8)
-            for bank in range(c.simd):
-                count = int(stored[bank].sum())
-                blocks = (pointers.weights[bank] + np.arange(count)) % c.weight_depth
-                trits[bank][stored[bank]] = self._weights[bank, blocks]
-                pointers.weights[bank] += count
-            pointers.mask += plane.rows * plane.chunks
-            lanes = (pointers.parameter * c.requantisers + np.arange(c.pe)) % len(self._parameters)
-            pointers.parameter += c.pe // c.requantisers
-            multiplier, shift, bias = self._parameters[lanes].T
-            walks.append(_Walk(plane, stored, trits, multiplier))
-        return _Tile(walks, shift, bias)
+        first = op.destination + (offset if op.slotted else 0)
+        elements = op.lead * c.simd + np.arange(rows.size).reshape(rows.shape)
+        elements += op.gap * c.simd * np.arange(len(rows))[:, None]
+        data_end = int(elements[-1, -1]) + 1
+        end = max(words(data_end, c.simd), data_end // c.simd + op.trail)
+        flat = np.zeros(((whole_chunks(first + end) - first), c.simd), np.int8)
+        flat.reshape(-1)[elements] = rows
+        at = (first + np.arange(len(flat))) % c.activation_depth
+        if read[at].any():
+            raise EncodingError(f"the op with destination {op.destination} writes where it reads")
+        self._activations[:, at] = flat.T
 
-    def _window_words(self, plane: PlaneDescriptor, offset: int, y: Int64, x: Int64) -> Int64:
-        """Activation words of every window: (pixels, rows, positions)."""
-        start = plane.source + (offset if plane.slotted else 0) + y * plane.step_y + x * plane.step_x
-        rows = np.arange(plane.rows)[:, None] * plane.pitch
-        within = rows + np.arange((plane.chunks - 1) * CHUNK + plane.tail)
-        words: Int64 = (start[:, None, None] + within) % self._c.activation_depth
-        return words
+    def _read_parameters(self, op: OpDescriptor, pointers: _Pointers) -> Int64:
+        """(planes, tiles · pe, 3): multiplier, shift, bias."""
+        c = self._c
+        first = pointers.parameter * c.requantisers
+        count = op.tiles * len(op.planes) * c.pe
+        pointers.parameter += count // c.requantisers
+        tiles = self._parameters[(first + np.arange(count)) % len(self._parameters)]
+        by_plane = tiles.reshape(op.tiles, len(op.planes), c.pe, 3).transpose(1, 0, 2, 3)
+        return by_plane.reshape(len(op.planes), op.tiles * c.pe, 3)
 
-    def _outputs(self, op: OpDescriptor, tile: _Tile, windows: list[Int64], flags: int) -> Int64:
-        """(pixels, pe) activations."""
-        total = np.zeros((len(windows[0]), self._c.pe), np.int64)
-        for walk, window in zip(tile.walks, windows, strict=True):
+    def _read_blocks(self, op: OpDescriptor, pointers: _Pointers) -> list[_Blocks]:
+        """The blocks of each plane in the next phase."""
+        tiles = [[self._read_walk(plane, pointers) for plane in op.planes] for _ in range(op.tiles)]
+        return [
+            _Blocks(*(np.stack(parts) for parts in zip(*(tile[index] for tile in tiles), strict=True)))
+            for index in range(len(op.planes))
+        ]
+
+    def _read_walk(
+        self, plane: PlaneDescriptor, pointers: _Pointers
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int8]]:
+        """One tile of a plane: stored (simd, rows, positions) and trits (simd, rows, positions, pe)."""
+        c = self._c
+        at = (pointers.mask + np.arange(plane.rows * plane.chunks)) % c.mask_depth
+        bits = np.unpackbits(self._masks[:, at], axis=1, bitorder="little")
+        stored = bits.reshape(c.simd, plane.rows, -1)[:, :, : _positions(plane)].astype(bool)
+        trits = np.zeros((*stored.shape, c.pe), np.int8)
+        for bank in range(c.simd):
+            count = int(stored[bank].sum())
+            blocks = (pointers.weights[bank] + np.arange(count)) % c.weight_depth
+            trits[bank][stored[bank]] = self._weights[bank, blocks]
+            pointers.weights[bank] += count
+        pointers.mask += plane.rows * plane.chunks
+        return stored, trits
+
+    def _window_words(self, op: OpDescriptor, plane: PlaneDescriptor, offset: int, columns: Int64) -> Int64:
+        """Activation words of every window of some columns: (height · columns, rows, positions)."""
+        simd = self._c.simd
+        # Every step along a row adds the same fraction, and a word whenever that passes the last bank.
+        passed = (op.fraction % simd + np.arange(op.width) * (op.fraction_step % simd)) // simd
+        along = np.arange(op.width) * plane.step_x + plane.fractional * passed
+        start = plane.source + (offset if plane.slotted else 0)
+        down = start + np.arange(op.height) * (int(along[-1]) + plane.step_row)
+        starts = (down[:, None] + along[columns]).reshape(-1, 1, 1)
+        within = np.arange(plane.rows)[:, None] * plane.pitch + np.arange(_positions(plane))
+        found: Int64 = (starts + within) % self._c.activation_depth
+        return found
+
+    def _outputs(
+        self, op: OpDescriptor, parameters: Int64, blocks: list[_Blocks], windows: list[Int64], flags: int
+    ) -> Int64:
+        """(pixels, tiles · pe) activations."""
+        lanes = parameters.shape[1]
+        total = np.broadcast_to(parameters[0, :, 2], (len(windows[0]), lanes))
+        for (multiplier, _, _), its, window in zip(parameters.transpose(0, 2, 1), blocks, windows, strict=True):
             seen = self._activations[:, window]  # (simd, pixels, rows, positions)
             flat = seen.transpose(1, 0, 2, 3).reshape(len(window), -1).astype(np.float64)  # exact below 2**53
-            sums = (flat @ walk.trits.reshape(-1, self._c.pe).astype(np.float64)).astype(np.int64)
-            total += walk.multiplier * _wrapped(sums, self._c.acc_bits)
-            self._count(walk, seen, flags)
-        activations = requantise(_wrapped(total + tile.bias, SUM_BITS), tile.shift, op.minimum, op.maximum)
+            trits = np.moveaxis(its.trits, 0, -2).reshape(-1, lanes).astype(np.float64)
+            total = total + multiplier * _wrapped((flat @ trits).astype(np.int64), self._c.acc_bits)
+            self._count(its, seen, flags)
+        activations = requantise(_wrapped(total, SUM_BITS), parameters[-1, :, 1], op.minimum, op.maximum)
         return _wrapped(activations, self._c.act_bits)
 
-    def _count(self, walk: _Walk, seen: npt.NDArray[np.int8], flags: int) -> None:
+    def _count(self, blocks: _Blocks, seen: npt.NDArray[np.int8], flags: int) -> None:
+        stored = blocks.stored
         pixels = seen.shape[1]
-        active = np.full(walk.stored.shape, pixels) if flags & StartFlag.NO_ACTIVATION_SKIP else (seen != 0).sum(axis=1)
-        issued = active.sum() if flags & StartFlag.NO_BLOCK_SKIP else active[walk.stored].sum()
-        self.issued += int(issued)
-        self.stored += pixels * int(walk.stored.sum())
-        self.positions += pixels * walk.stored.size
+        active = np.full(stored.shape[1:], pixels) if flags & StartFlag.NO_ACTIVATION_SKIP else (seen != 0).sum(axis=1)
+        each = np.broadcast_to(active, stored.shape)
+        self.issued += int((each if flags & StartFlag.NO_BLOCK_SKIP else each[stored]).sum())
+        self.stored += pixels * int(stored.sum())
+        self.positions += pixels * stored.size
+
+
+def _positions(plane: PlaneDescriptor) -> int:
+    """Of one row of the plane's window."""
+    return (plane.chunks - 1) * CHUNK + plane.tail
