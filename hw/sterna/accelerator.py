@@ -1,8 +1,8 @@
 """The accelerator: a stream of bytes in, a stream of bytes out.
 
-    rx → [ receiver → controller → transmitter ] → tx        link side: frames, registers, loading
-                          │
-    [ sequencer → scanner → feeders → lanes → capture → requantiser → packer ]   core, around its memories
+rx → [ receiver → controller → transmitter ] → tx        link side: frames, registers, loading
+                      │
+[ sequencer → scanner → feeders → lanes → capture → requantiser → packer ]   core, around its memories
 """
 
 from typing import Any

@@ -69,11 +69,12 @@ def run_core(
                 await ctx.tick()
             count = place.layout.words * simd
             flat = [await read(ctx, place.word + offset + k // simd, k % simd) for k in range(count)]
-            outputs.append(place.layout.gather(np.array(flat)).squeeze((0, 1)))
+            outputs.append(place.layout.gather(np.array(flat)))
         counters.update({name: ctx.get(core.counters[name]) for name, _ in core.counters.shape()})
 
     simulate(core, bench)
-    return np.array(outputs), counters
+    stacked = np.array(outputs)
+    return stacked.squeeze((1, 2)) if stacked.shape[1:3] == (1, 1) else stacked, counters
 
 
 @pytest.mark.parametrize("seed", range(16))

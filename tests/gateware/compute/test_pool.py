@@ -48,9 +48,7 @@ def test_windows_are_reduced_to_their_maxima_in_raster_order(seed: int) -> None:
                         continue
                     maxima = [0] * lanes
                     if flags["write"]:
-                        window = [
-                            pixels[y - i][x - j][g] for i in range(pool_height) for j in range(pool_width)
-                        ]
+                        window = [pixels[y - i][x - j][g] for i in range(pool_height) for j in range(pool_width)]
                         maxima = [max(column) for column in zip(*window, strict=True)]
                     expected.append((maxima, flags["write"], flags["row_end"] and end, flags["op_end"]))
 

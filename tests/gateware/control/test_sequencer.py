@@ -1,110 +1,160 @@
-"""The sequencer against loops over decoded descriptors, with random stalls and a pipeline that drains at random."""
+"""The sequencer against loops over decoded descriptors, with random stalls and ops that finish at random."""
 
 import random
 from typing import Any
 
 import pytest
 
-from gateware.streams import memory, plain, simulate
+from gateware.streams import plain, simulate
 from sterna.gateware.control.sequencer import Sequencer
 from sterna.spec.configuration import Configuration
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor, Pointer, encode_program
 
 CONFIGURATION = Configuration(
     name="test", simd=4, pe=8, act_bits=5, weight_depth=16, mask_depth=16, activation_depth=1024, parameter_depth=16,
-    program_depth=128,
+    program_depth=256,
 )  # fmt: skip
+DEPTH = CONFIGURATION.activation_depth
 
 
 def random_op(rng: random.Random, last: bool) -> OpDescriptor:
-    plane = PlaneDescriptor(
-        source=rng.randrange(512), slotted=rng.random() < 0.5, rows=rng.randint(1, 256), chunks=rng.randint(1, 8192),
-        tail=rng.randint(1, 8), pitch=rng.randrange(1024), step_x=rng.randrange(64), step_y=rng.randrange(256),
-    )  # fmt: skip
+    planes = tuple(
+        PlaneDescriptor(
+            source=rng.randrange(512),
+            slotted=rng.random() < 0.5,
+            fractional=rng.random() < 0.5,
+            rows=rng.randint(1, 256),
+            chunks=rng.randint(1, 8192),
+            tail=rng.randint(1, 8),
+            pitch=rng.randrange(DEPTH),
+            step_x=rng.randrange(64),
+            step_row=rng.randint(-200, 200),
+        )  # fmt: skip
+        for _ in range(rng.choice([1, 1, 2, 3]))
+    )
+    pool_width, pool_height = rng.choice([1, 1, 2]), rng.choice([1, 1, 3])
     return OpDescriptor(
-        planes=(plane,), last=last, slotted=rng.random() < 0.5, tiles=rng.randint(1, 3), width=rng.randint(1, 3),
-        height=rng.randint(1, 3), tail_groups=rng.randint(1, 8), destination=8 * rng.randrange(64),
-        minimum=rng.randint(-15, 0), maximum=rng.randint(0, 15),
+        planes=planes, last=last, slotted=rng.random() < 0.5, tiles=rng.randint(1, 3),
+        width=pool_width * rng.randint(1, 3), height=pool_height * rng.randint(1, 2), tail_groups=rng.randint(1, 8),
+        pool_width=pool_width, pool_height=pool_height, destination=8 * rng.randrange(64),
+        minimum=rng.randint(-15, 0), maximum=rng.randint(0, 15), lead=rng.randrange(99), gap=rng.randrange(99),
+        trail=rng.randrange(99), phases=rng.choice([1, 2, 4]), fraction=rng.randrange(4),
+        fraction_step=rng.randrange(4),
     )  # fmt: skip
 
 
 def expected_outputs(ops: list[OpDescriptor], offset: int) -> list[dict[str, Any]]:
-    """Requests, tags and settings of every output of a run."""
+    """Request and tags of every output of a run."""
     outputs = []
     for index, op in enumerate(ops):
-        (plane,) = op.planes
+        windows = [plane.source + offset * plane.slotted for plane in op.planes]
         for y in range(op.height):
-            for x in range(op.width):
+            fraction = op.fraction
+            x = phase = 0
+            while True:
+                last_row, last_column = y == op.height - 1, x >= op.width - 1
+                phases_end = phase == op.phases - 1
                 for tile in range(op.tiles):
-                    pixel_first, op_first = tile == 0, tile == x == y == 0
-                    begin = Pointer.REBASE if index else Pointer.RESET
-                    pointer = begin if op_first else Pointer.REWIND if pixel_first else Pointer.CONTINUE
-                    last_tile = tile == op.tiles - 1
-                    word = plane.source + offset * plane.slotted + y * plane.step_y + x * plane.step_x
-                    outputs.append({
-                        "op": index,
-                        "request": {"word": word % CONFIGURATION.activation_depth, "pointer": pointer.value},
-                        "tags": {"pointer": pointer.value, "last_tile": last_tile, "op_first": op_first,
-                                 "op_last": last_tile and x == op.width - 1 and y == op.height - 1},
-                        "walk": {"rows": plane.rows - 1, "chunks": plane.chunks - 1, "tail": plane.tail - 1,
-                                 "pitch": plane.pitch},
-                        "settings": ((op.destination + offset * op.slotted) % CONFIGURATION.activation_depth,
-                                     op.tail_groups - 1, op.minimum, op.maximum),
-                    })  # fmt: skip
+                    for k, plane in enumerate(op.planes):
+                        inner = tile or k
+                        begin = Pointer.REBASE if index else Pointer.RESET
+                        outer = Pointer.REWIND if x or y else begin
+                        weights = Pointer.CONTINUE if inner or phase else outer
+                        at = min(x, op.width - 1)
+                        last = last_row and last_column and phases_end and tile == op.tiles - 1
+                        outputs.append({
+                            "op": index,
+                            "request": {
+                                "word": windows[k] % DEPTH, "pointer": int(weights), "rows": plane.rows - 1,
+                                "chunks": plane.chunks - 1, "tail": plane.tail - 1, "pitch": plane.pitch,
+                            },
+                            "tags": {
+                                "pointer": int(Pointer.CONTINUE if inner else outer),
+                                "plane_first": k == 0, "plane_last": k == len(op.planes) - 1,
+                                "last_tile": tile == op.tiles - 1, "drop": x >= op.width,
+                                "pool_first": at % op.pool_width == 0 and y % op.pool_height == 0,
+                                "pool_last": (at + 1) % op.pool_width == 0 and (y + 1) % op.pool_height == 0,
+                                "pool_column_end": (at + 1) % op.pool_width == 0,
+                                "row_end": last_column and not last_row,
+                                "op_last": last and k == len(op.planes) - 1,
+                            },
+                        })  # fmt: skip
+                carry, fraction = divmod(fraction + op.fraction_step, CONFIGURATION.simd)
+                end = last_column and not last_row
+                for k, plane in enumerate(op.planes):
+                    windows[k] += plane.step_row if end else plane.step_x + carry * plane.fractional
+                x, phase = x + 1, (phase + 1) % op.phases
+                if end or (last_row and last_column and phases_end):
+                    break
     return outputs
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(24))
 def test_every_output_of_every_op_is_asked_for_once_in_order_and_ops_wait_for_what_they_read(seed: int) -> None:
     rng = random.Random(seed)
     count = rng.randint(1, 4)
     ops = [random_op(rng, k == count - 1) for k in range(count)]
-    words = encode_program(ops)
     entry, offset = rng.randrange(16), rng.randrange(512)
     limit = rng.choice([0, rng.randint(1, count + 1)])
     ran = ops if limit == 0 else ops[:limit]
     expected = expected_outputs(ran, offset)
     dut = Sequencer(configuration=CONFIGURATION)
-    runs = 2
+    program = [0xAAAA] * entry + encode_program(ops)
+    begun: list[Any] = []
+
+    async def memory(ctx: Any) -> None:
+        while True:
+            _, _, enable, address, write, at, data = await ctx.tick().sample(
+                dut.program.enable, dut.program.address, dut.windows.enable, dut.windows.address, dut.windows.data
+            )
+            if enable:
+                ctx.set(dut.program.data, program[address] if address < len(program) else 0)
+            if write:
+                program[at] = data
+
+    async def places(ctx: Any) -> None:
+        while True:
+            _, _, begin, place = await ctx.tick().sample(dut.begin, dut.place)
+            if begin:
+                begun.append(plain(place))
 
     async def bench(ctx: Any) -> None:
-        for run in range(runs):
+        for run in range(2):
             flags = {"no_activation_skip": run, "no_block_skip": 1 - run}
             ctx.set(dut.start.payload, {"entry": entry, "offset": offset, "ops": limit, **flags})
             ctx.set(dut.start.valid, 1)
             await ctx.tick().until(dut.start.ready)
             ctx.set(dut.start.valid, 0)
-            asked: list[Any] = []
-            issued = 0  # outputs whose last block has been issued
+            asked = 0
             written = 0  # ops whose last activation has been written
+            begun.clear()
             while written < len(ran):
                 assert ctx.get(dut.running)
                 ctx.set(dut.outputs.ready, rng.random() < 0.5)
-                advance = issued < len(asked) and rng.random() < 0.3
-                ctx.set(dut.advance, advance)
-                done = issued == len(asked) and bool(asked) and asked[-1]["tags"]["op_last"] and rng.random() < 0.2
-                done = done and written == asked[-1]["op"]
+                done = asked > 0 and expected[asked - 1]["tags"]["op_last"] and rng.random() < 0.2
+                done = done and written == expected[asked - 1]["op"]
                 if done:
-                    settings = tuple(map(ctx.get, (dut.destination, dut.tail_groups, dut.minimum, dut.maximum)))
-                    assert settings == asked[-1]["settings"]
+                    op = ran[written]
+                    assert len(begun) == written + 1
+                    word = (op.destination + offset * op.slotted) % DEPTH
+                    assert (begun[-1]["word"], begun[-1]["lead"]) == (word, op.lead)
+                    assert (ctx.get(dut.place.gap), ctx.get(dut.place.trail)) == (op.gap, op.trail)
+                    settings = tuple(map(ctx.get, (dut.tail_groups, dut.minimum, dut.maximum)))
+                    assert settings == (op.tail_groups - 1, op.minimum, op.maximum)
                 ctx.set(dut.op_done, done)
-                _, _, valid, ready, payload, walk = await ctx.tick().sample(
-                    dut.outputs.valid, dut.outputs.ready, dut.outputs.payload, dut.walk
+                _, _, valid, ready, payload = await ctx.tick().sample(
+                    dut.outputs.valid, dut.outputs.ready, dut.outputs.payload
                 )
-                issued += advance
                 written += done
                 if valid and ready:
-                    wanted = expected[len(asked)]
-                    assert {**plain(payload), "walk": plain(walk)} == {
-                        key: wanted[key] for key in ("request", "tags", "walk")
-                    }
+                    wanted = expected[asked]
+                    assert plain(payload) == {key: wanted[key] for key in ("request", "tags")}
                     assert wanted["op"] == written, "an op began before the one before it was written"
                     assert (ctx.get(dut.no_activation_skip), ctx.get(dut.no_block_skip)) == tuple(flags.values())
-                    asked.append(wanted)
+                    asked += 1
             ctx.set(dut.op_done, 0)
-            ctx.set(dut.advance, 0)
-            assert len(asked) == len(expected)
+            assert asked == len(expected)
             await ctx.tick().repeat(3)
             assert not ctx.get(dut.running)
 
-    simulate(dut, bench, program=memory(dut.program, [0xAAAA] * entry + words))
+    simulate(dut, bench, memory=memory, places=places)

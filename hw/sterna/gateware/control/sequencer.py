@@ -122,8 +122,7 @@ class Sequencer(wiring.Component):
         window = Signal(word_bits)  # of this plane, in a register while there is only one
         next_window = Signal(word_bits)
         m.d.comb += next_window.eq(
-            window
-            + Mux(last_column & ~last_row, step_row, step_x + (fractional & moved[bank_bits : bank_bits + 1]))
+            window + Mux(last_column & ~last_row, step_row, step_x + (fractional & moved[bank_bits : bank_bits + 1]))
         )
 
         output = self.outputs.payload
