@@ -43,10 +43,10 @@ class Controller(wiring.Component):
 
     Latency: about 10 cycles from request to answer, plus the walk. Throughput: WRITE about ``2 + bytes`` cycles per
     word; INPUT ``1 + 1 / simd`` per activation; RESULT about 5 per activation; READ about 10 per register. Flow
-    control: valid/ready; waits only for the host to take answers, for ``starts``, for a run to end (RESULT) and for the core
-    to take inputs and answer reads. Bad input: every request that arrives is answered; see ``Status``. Whatever came
-    before, the next SYNC is answered once the core's run ends.
-    Cost at simd 4, pe 8: see ``Endpoint``.
+    control: valid/ready; waits only for the host to take answers, for ``starts``, for a run to end (RESULT) and for
+    the core to take inputs and answer reads. Bad input: every request that arrives is answered; see ``Status``.
+    Whatever came before, the next SYNC is answered once the core's run ends.
+    Cost at simd 4, pe 8, the register file counted: 755 LUT4, 204 FF, 1 EBR on iCE40.
 
     Parameters
     ----------
