@@ -102,7 +102,7 @@ def test_distillation_pulls_the_logits_to_the_float_models():
     unpruned = dataclasses.replace(QUICK, recipe=Recipe(), temperature=1.0)
     result = train(dataclasses.replace(unpruned, distillation=1.0))
     quantised = [entry.loss for entry in result.history if entry.phase == "quantised"]
-    assert quantised[-1] < quantised[0] / 2
+    assert quantised[-1] < 0.7 * quantised[0]
     plain = train(unpruned)
     assert plain.float_accuracy == result.float_accuracy
     assert bytes_of(plain) != bytes_of(result)
