@@ -21,12 +21,14 @@ __path__ = extend_path(__path__, __name__)  # hw/sterna and sim/sterna add their
 if TYPE_CHECKING:
     from sterna.driver import open_device as open
     from sterna.golden import load
+    from sterna.quant import export
     from sterna.spec.errors import SternaError
 
-__all__ = ["SternaError", "load", "open"]
+__all__ = ["SternaError", "export", "load", "open"]
 
 _LAZY = {
     "SternaError": ("sterna.spec.errors", "SternaError"),
+    "export": ("sterna.quant", "export"),
     "load": ("sterna.golden", "load"),
     "open": ("sterna.driver", "open_device"),
 }

@@ -1,6 +1,8 @@
 """Whatever happens to the bytes: right results or a typed error, in bounded time, and usable afterwards."""
 
+import dataclasses
 import itertools
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sterna.compiler import compile_network
 from sterna.driver import Device
+from sterna.driver.device import SLOWEST_CLOCK
 from sterna.link.emulator import Emulator
 from sterna.link.faults import FaultyTransport
 from sterna.spec.configuration import Configuration
@@ -185,6 +189,8 @@ def test_a_reset_between_calls_is_noticed(
     device: Device, emulator: Emulator, network: IntegerNetwork, images: Images
 ) -> None:
     device.load(network)
+    device.infer(images)
+    issued = device.counters().issued
     emulator.reset()
     with pytest.raises((DeviceRefusedError, ProtocolError)):
         device.infer(images)
@@ -192,6 +198,52 @@ def test_a_reset_between_calls_is_noticed(
         device.infer(images)
     device.load(network)
     assert np.array_equal(device.infer(images), network.predict(images))
+    assert device.counters().issued == 2 * issued
+
+
+def test_counts_before_an_interrupted_load_are_kept(
+    emulator: Emulator, open_over: OpenOver, network: IntegerNetwork, images: Images
+) -> None:
+    transport = Meddler(emulator)
+    device = open_over(transport)
+    device.load(network)
+    device.infer(images)
+    transport.plan(4, raising(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        device.load(network)
+    assert device.counters().issued == emulator._machine.issued > 0
+
+
+def test_a_slow_run_is_waited_for(
+    emulator: Emulator, open_over: OpenOver, network: IntegerNetwork, images: Images, configuration: Configuration
+) -> None:
+    class Slow:
+        """Takes far longer over runs than a device may over anything else."""
+
+        def send(self, data: bytes) -> None:
+            emulator.send(data)
+
+        def receive(self, timeout: float) -> bytes:
+            runs = emulator.runs
+            self.held += emulator.receive(0.0)
+            if emulator.runs > runs:
+                self.until = time.monotonic() + 0.2
+            if time.monotonic() < self.until:
+                time.sleep(timeout)
+                return b""
+            answers, self.held = self.held, b""
+            return answers
+
+        def close(self) -> None:
+            pass
+
+        held = b""
+        until = 0.0
+
+    device = open_over(Slow(), timeout=0.03)
+    device.load(dataclasses.replace(compile_network(network, configuration), estimated_cycles=SLOWEST_CLOCK))
+    assert np.array_equal(device.infer(network.input.quantise(images)), network.predict(images))
+    assert emulator.runs == len(images)
 
 
 class Scripted:

@@ -72,6 +72,7 @@ def test_inputs_and_outputs_longer_than_a_frame_are_split(device: Device, make_n
     images = np.random.default_rng(0).uniform(-8, 8, (4, 1301))
     device.load(network)
     assert np.array_equal(device.infer(images), network.predict(images))
+    assert device.counters().bad_frames == device.statistics.retransmissions == 0
 
 
 def test_a_clean_link_loses_and_repeats_nothing(

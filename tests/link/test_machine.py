@@ -37,7 +37,6 @@ class Case:
     shift: Int64
     stride: int
     expected: Int64
-    stored_per_pixel: int
 
 
 def random_case(c: Configuration, rng: np.random.Generator, height: int, width: int, depth: int, kernel: int,
@@ -64,7 +63,7 @@ def random_case(c: Configuration, rng: np.random.Generator, height: int, width: 
                 for m, plane in zip(multipliers, trits, strict=True):
                     total += int(m[o]) * int((plane[o] * window).sum())
                 expected[y, x, o] = min(max(total >> int(shift[o]), -127), 127)
-    return Case(source, trits, multipliers, bias, shift, stride, expected, 0)
+    return Case(source, trits, multipliers, bias, shift, stride, expected)
 
 
 def load(machine: Machine, c: Configuration, case: Case, slotted: bool) -> tuple[int, int]:
@@ -92,8 +91,8 @@ def load(machine: Machine, c: Configuration, case: Case, slotted: bool) -> tuple
                     (int(case.bias[lane]) if real else 0) if last else -1,
                 )
     codes = np.array([0b11, 0b00, 0b01], np.uint8)
-    for number, its in enumerate(blocks):
-        stored = codes[np.concatenate(its) + 1].reshape(-1, 4) << np.array([0, 2, 4, 6], np.uint8)
+    for number, stack in enumerate(blocks):
+        stored = codes[np.concatenate(stack) + 1].reshape(-1, 4) << np.array([0, 2, 4, 6], np.uint8)
         assert machine.write(Region.WEIGHTS, number * c.weight_depth, stored.sum(axis=1).astype(np.uint8).tobytes())
     for number, row in enumerate(np.concatenate(masks, axis=1)):
         assert machine.write(Region.MASKS, number * c.mask_depth, row.tobytes())
@@ -178,7 +177,7 @@ def test_an_op_that_writes_where_it_reads_sees_its_own_outputs() -> None:
     identity = np.eye(4, dtype=np.int8)[:, None, None, :]
     source = np.arange(1, 33, dtype=np.int8).reshape(1, 8, 4)
     one = np.ones(4, np.int64)
-    case = Case(source, [identity], one[None] * 2, one * 0, one, 1, np.zeros((1, 7, 4), np.int64), 0)
+    case = Case(source, [identity], one[None] * 2, one * 0, one, 1, np.zeros((1, 7, 4), np.int64))
     load(machine, c, case, False)
     # Copies each pixel to the next one, in order: the first pixel ends up everywhere.
     words_ = encode_program(
@@ -193,6 +192,26 @@ def test_an_op_that_writes_where_it_reads_sees_its_own_outputs() -> None:
     machine.put(0, source.reshape(-1))
     machine.run(5, 0, 0, 0)
     assert (machine.get(0, 32).reshape(8, 4) == [1, 2, 3, 4]).all()
+
+
+@pytest.mark.parametrize(
+    ("acc_bits", "bias", "expected"),
+    [(9, 0, 127), (8, 0, -2), (8, -5, -7), (24, (1 << 33) - 254, -127), (24, (1 << 33) - 255, 127)],
+)
+def test_sums_wrap_at_the_width_of_their_registers(acc_bits: int, bias: int, expected: int) -> None:
+    c = Configuration(
+        name="test", simd=4, pe=4, acc_bits=acc_bits, weight_depth=16, mask_depth=16, activation_depth=64,
+        parameter_depth=16, program_depth=32,
+    )  # fmt: skip
+    machine = Machine(c)
+    source = np.array([[[127, 127, 0, 0]]], np.int8)
+    trits = np.ones((4, 1, 1, 4), np.int8)
+    one = np.ones(4, np.int64)
+    case = Case(source, [trits], one[None], one * bias, one * 0, 1, np.zeros((1, 1, 4), np.int64))
+    destination, _ = load(machine, c, case, False)
+    machine.put(0, source.reshape(-1))
+    machine.run(5, 0, 0, 0)
+    assert machine.get(destination, 4).tolist() == [expected] * 4
 
 
 def test_inputs_saturate_and_fill_their_last_chunk_with_zeros() -> None:

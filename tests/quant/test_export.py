@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import sterna
 from quant.models import random_images, random_model
 from sterna.golden import trace
 from sterna.quant import Recipe, export, export_network, prepare
@@ -132,6 +133,10 @@ def test_export_checks_itself_on_the_sample_and_leaves_the_mode_alone(monkeypatc
     monkeypatch.setattr("sterna.spec.network.IntegerNetwork.predict", lambda *_: logits ^ 1)
     with pytest.raises(ModelError, match="60 of 60 outputs of the integer network differ from the model's"):
         export(model, sample)
+
+
+def test_export_is_at_the_top_of_the_package():
+    assert sterna.export is export
 
 
 def test_two_bit_activations_with_eight_bit_input_and_output_need_eight_bits():

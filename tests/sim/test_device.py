@@ -149,9 +149,9 @@ def test_waves_are_written_on_request_only(tmp_path: Path) -> None:
 
 def test_options_out_of_range_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="stalls is 100; allowed: 0…99"):
-        open_simulation("echo", component=Echo(key=0x55), stalls=100)
+        open_simulation("icebreaker", stalls=100)
     with pytest.raises(ConfigurationError, match="power_up is 0; allowed: a seed"):
-        open_simulation("echo", component=Echo(key=0x55), power_up=0)
+        open_simulation("icebreaker", power_up=0)
 
 
 def test_harness_says_what_is_wrong_with_its_options() -> None:

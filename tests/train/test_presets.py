@@ -31,7 +31,6 @@ def test_digits_are_pruned_for_the_icebreaker_configuration():
         ({"float_phase": Phase(epochs=0, learning_rate=1)}, "float_phase is Phase(epochs=0"),
         ({"quantised_phase": Phase(epochs=0, learning_rate=1)}, "quantised_phase is Phase(epochs=0"),
         ({"batch": 1}, "batch is 1; allowed: 2 or more: BatchNorm needs two"),
-        ({"shift": -1}, "shift is -1; allowed: 0 or more"),
         ({"distillation": 1.5}, "distillation is 1.5; allowed: 0…1"),
         ({"temperature": 0.0}, "temperature is 0.0; allowed: above 0"),
         ({"prune_until": 0.0}, "prune_until is 0.0; allowed: above 0, at most 1"),

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from sterna.data import load
+from sterna.quant import Recipe
 from sterna.spec.errors import DataError, SternaError
 from sterna.train import PRESETS, DivergedError, Phase, Preset, TrainResult, train
 
@@ -97,9 +98,14 @@ def test_progress_is_told_epoch_by_epoch_and_nothing_is_printed(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_distillation_trains_too():
-    result = train(dataclasses.replace(QUICK, distillation=0.7))
-    assert result.history[-1].loss < result.history[3].loss
+def test_distillation_pulls_the_logits_to_the_float_models():
+    unpruned = dataclasses.replace(QUICK, recipe=Recipe(), temperature=1.0)
+    result = train(dataclasses.replace(unpruned, distillation=1.0))
+    quantised = [entry.loss for entry in result.history if entry.phase == "quantised"]
+    assert quantised[-1] < 0.7 * quantised[0]
+    plain = train(unpruned)
+    assert plain.float_accuracy == result.float_accuracy
+    assert bytes_of(plain) != bytes_of(result)
 
 
 @pytest.mark.parametrize("phase", ["float", "quantised"])

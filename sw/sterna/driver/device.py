@@ -154,6 +154,7 @@ class Device:
             raise ImageError(f"cannot load a {type(network).__name__}; expected an IntegerNetwork or an Image")
         check_image(image, self.configuration, network_or_none)
         with self._exchange():
+            self._read_counters()
             self._image = self._network = None
             self._session.patience = 0.0
             self._session.submit(Opcode.BEGIN, image.digest)
@@ -287,7 +288,6 @@ class Device:
         self._in_step = False
         try:
             yield
-            self._session.drain()
         except DeviceRefusedError as error:
             if error.status == Status.NOT_LOADED:
                 self._image = self._network = None
@@ -298,9 +298,12 @@ class Device:
         self._session.synchronise()
         if self._read_identity(self.configuration) != self._identity:
             raise ProtocolError("another build answers now; open the device again")
-        if not self._wait_until_idle() & State.LOADED and self._image is not None:
+        if self._wait_until_idle() & State.LOADED:
+            return
+        # It was reset, or left while loading (before which the counters were read): either way they start anew.
+        self._totals.restart()
+        if self._image is not None:
             self._image = self._network = None
-            self._totals.restart()
             self._in_step = True
             raise DeviceRefusedError(
                 "the device has lost its network (was it reset?); load it again", Status.NOT_LOADED

@@ -164,11 +164,6 @@ class Session:
         """Submits a request and waits for its answer."""
         return self.wait(self.submit(opcode, arguments, expected=expected))
 
-    def drain(self) -> None:
-        """Waits for the answers to all submitted requests."""
-        while self._open:
-            self._exchange()
-
     def deadline(self) -> float:
         """When (``time.monotonic``) a device counts as stuck that is asked from now on whether it has finished."""
         return time.monotonic() + self._timeout + self.patience
@@ -213,7 +208,7 @@ class Session:
         """Takes a response, if it belongs to an open request."""
         sequence, status, data = content[0], content[1], content[2:]
         at = (sequence - self._open[0].sequence) & 0xFF if self._open else len(self._open)
-        if at >= len(self._open) or not self._open[at].transmitted:
+        if at >= len(self._open):
             return  # again for a request that has its answer, or from before this session
         if at > 0:  # something before it was lost
             if not self._going_back:

@@ -8,11 +8,13 @@
 A preset is plain values; ``dataclasses.replace`` makes another one of it.
 """
 
+from sterna.train.augment import Augmentation
 from sterna.train.presets import PRESETS, Phase, Preset, preset_named
 from sterna.train.training import DivergedError, Progress, TrainResult, multilayer_perceptron, train
 
 __all__ = [
     "PRESETS",
+    "Augmentation",
     "DivergedError",
     "Phase",
     "Preset",

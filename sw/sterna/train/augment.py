@@ -1,20 +1,51 @@
-"""Augmentation: images moved by whole pixels."""
+"""Augmentation: every epoch sees each image a little turned, zoomed, moved and noisy."""
+
+import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
-def shifted(images: Tensor, by: int) -> Tensor:
-    """Every image at every offset of at most ``by`` pixels in one direction, zeros moving in.
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How far images are changed at most; all zero changes nothing."""
 
-    ``images``: (n, height, width, channels). Returns (4·by + 1, n, height, width, channels), unmoved first.
+    rotation: float = 0.0
+    """Degrees either way."""
+    zoom: float = 0.0
+    """Share by which height, width and shear change, each by itself."""
+    shift: float = 0.0
+    """Pixels, up, down and sideways."""
+    noise: float = 0.0
+    """Standard deviation of every pixel's noise, as a share of the range of pixels."""
+
+
+def augmented(
+    images: Tensor, by: Augmentation, *, low: float, high: float, generator: torch.Generator
+) -> Tensor:  # fmt: skip
+    """Changes every image by its own random amounts.
+
+    ``images``: float (n, height, width, channels), in ``low … high``, like the result. Bilinear between pixels, ``low``
+    beyond the border.
     """
-    height, width = images.shape[1:3]
-    moves = [(0, 0)]
-    for distance in range(1, by + 1):
-        moves += [(distance, 0), (-distance, 0), (0, distance), (0, -distance)]
-    result = torch.zeros(len(moves), *images.shape, dtype=images.dtype)
-    for moved, (down, right) in zip(result, moves, strict=True):
-        source = images[:, max(-down, 0) : height - max(down, 0), max(-right, 0) : width - max(right, 0)]
-        moved[:, max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)] = source
-    return result
+    count, height, width = images.shape[:3]
+
+    def uniform() -> Tensor:
+        return torch.rand(count, generator=generator) * 2 - 1
+
+    result = images
+    if by.rotation or by.zoom or by.shift:
+        angle = uniform() * math.radians(by.rotation)
+        sine, cosine = torch.sin(angle), torch.cos(angle)
+        across, down, shear = 1 + by.zoom * uniform(), 1 + by.zoom * uniform(), by.zoom * uniform()
+        # Grid coordinates reach from -1 to 1, so a pixel is 2 / width.
+        right, below = uniform() * by.shift * 2 / width, uniform() * by.shift * 2 / height
+        rows = torch.stack([across * cosine, shear - across * sine, right, down * sine, down * cosine, below], dim=1)
+        grid = functional.affine_grid(rows.reshape(count, 2, 3), [count, 1, height, width], align_corners=False)
+        planes = images.permute(0, 3, 1, 2) - low
+        result = functional.grid_sample(planes, grid, align_corners=False).permute(0, 2, 3, 1) + low
+    if by.noise:
+        result = result + torch.randn(result.shape, generator=generator) * (by.noise * (high - low))
+    return result.clamp(low, high)

@@ -1,9 +1,10 @@
 """Presets: task, topology and recipe as plain values, not code."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sterna.quant import LayerRecipe, Recipe
 from sterna.spec.errors import ConfigurationError
+from sterna.train.augment import Augmentation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +29,7 @@ class Preset:
     float_phase: Phase
     quantised_phase: Phase
     batch: int = 64
-    shift: int = 0
-    """Training images are moved at random by up to this many pixels, up, down or sideways."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
     distillation: float = 0.0
     """Weight of the float model's softened answers in the quantised phase's loss (Hinton 2015), 0…1."""
     temperature: float = 4.0
@@ -46,7 +46,6 @@ class Preset:
         check("float_phase", self.float_phase.epochs >= 1, "at least one epoch")
         check("quantised_phase", self.quantised_phase.epochs >= 1, "at least one epoch")
         check("batch", self.batch >= 2, "2 or more: BatchNorm needs two")
-        check("shift", self.shift >= 0, "0 or more")
         check("distillation", 0 <= self.distillation <= 1, "0…1")
         check("temperature", self.temperature > 0, "above 0")
         check("prune_until", 0 < self.prune_until <= 1, "above 0, at most 1")
@@ -70,7 +69,7 @@ PRESETS = {
             float_phase=Phase(epochs=50, learning_rate=3e-3, weight_decay=0.05),
             quantised_phase=Phase(epochs=100, learning_rate=3e-3),
             batch=64,
-            shift=1,
+            augmentation=Augmentation(rotation=8, zoom=0.1, shift=0.5, noise=0.125),
             prune_until=0.75,
         ),
     )

@@ -17,7 +17,7 @@ from sterna.data import Dataset, load
 from sterna.quant import ExportReport, QuantisedModel, export_network, prepare
 from sterna.spec.errors import SternaError
 from sterna.spec.network import IntegerNetwork
-from sterna.train.augment import shifted
+from sterna.train.augment import augmented
 from sterna.train.distillation import softened_divergence
 from sterna.train.presets import Phase, Preset, preset_named
 
@@ -87,15 +87,11 @@ def multilayer_perceptron(features: int, hidden: tuple[int, ...], classes: int) 
 
 
 def _batches(images: Tensor, labels: Tensor, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch over all images, each at one of its shifts; the last, smaller batch is dropped.
-
-    ``images``: (shifts, n, …). ``labels``: (n,).
-    """
+    """One epoch over all images, shuffled; the last, smaller batch is dropped."""
     order = torch.randperm(len(labels), generator=generator)
-    moves = torch.randint(len(images), (len(labels),), generator=generator)
     for start in range(0, len(order) - size + 1, size):
         chosen = order[start : start + size]
-        yield images[moves[chosen], chosen], labels[chosen]
+        yield images[chosen], labels[chosen]
 
 
 def _optimiser(model: nn.Module, phase: Phase) -> torch.optim.Optimizer:
@@ -185,11 +181,12 @@ def train(
                 progress(entry)
 
     with _reproducible(seed) as generator:
-        images = shifted(torch.from_numpy(dataset.train_images).float(), chosen.shift)
+        images = torch.from_numpy(dataset.train_images).float()
         labels = torch.from_numpy(dataset.train_labels)
 
         def batches() -> Iterator[tuple[Tensor, Tensor]]:
-            return _batches(images, labels, chosen.batch, generator)
+            changed = augmented(images, chosen.augmentation, low=dataset.low, high=dataset.high, generator=generator)
+            return _batches(changed, labels, chosen.batch, generator)
 
         features = math.prod(dataset.input.shape)
         twin = multilayer_perceptron(features, chosen.hidden, len(dataset.classes))

@@ -244,7 +244,7 @@ class Bench:
         self.c = configuration
         self.dut = Controller(configuration=configuration, build_id=BUILD_ID)
         self.core = Core(self.dut, configuration, self.rng, stall)
-        self.counters = [self.rng.getrandbits(32) for _ in range(REGISTER_COUNT - Register.GOOD_FRAMES)]
+        self.counters = [self.rng.getrandbits(9) for _ in range(REGISTER_COUNT - Register.GOOD_FRAMES)]
         self.protocol = Protocol(configuration, self.core.activation, self.counters)
         self._answer = bytearray()
         self.answers: deque[Answer] = deque()

@@ -91,7 +91,7 @@ def test_a_session_passes_from_bytes_to_bytes(stall):
     wire.run(host)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_after_any_bytes_a_sync_is_answered(seed):
     wire = Wire(80 + seed, seed % 2 * 0.2)
     rng = wire.rng
@@ -117,7 +117,7 @@ def test_after_any_bytes_a_sync_is_answered(seed):
     wire.run(host)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_host_that_goes_back_completes_its_session_over_a_lossy_wire_and_runs_once(seed):
     wire = Wire(90 + seed, 0.0)
     rng = wire.rng
@@ -155,7 +155,8 @@ def test_the_emulator_gives_the_same_answers():
     # No START: the emulated machine would run it.
     masks = rng.randbytes(30)
     weights = bytes(byte | (byte >> 1 & 0x55) for byte in rng.randbytes(20))
-    contents = an_image(rng)[:6] + [
+    contents = [
+        *an_image(rng)[:6],
         request(4, Opcode.COMMIT, bytes(4)),
         request(3, Opcode.WRITE, frames.write_header(Region.PROGRAM, 0) + b"ab"),
         request(99, Opcode.WRITE, b""),
