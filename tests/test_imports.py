@@ -31,3 +31,8 @@ def test_software_never_imports_amaranth_and_torch_only_in_train_and_quant(path)
 def test_golden_and_spec_load_without_torch_and_amaranth():
     check = "import sys, sterna; sterna.load; assert not {'torch', 'amaranth', 'sklearn'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
+
+
+def test_exactly_one_root_has_a_top_module():
+    tops = [root for root in ("hw", "sw", "sim") if (ROOT / root / "sterna" / "__init__.py").exists()]
+    assert tops == ["sw"]

@@ -75,7 +75,7 @@ def test_bounds_and_counts_of_the_report_are_those_of_the_network():
     golden = trace(network, random_images(0, 300, 12))
     source, low, high = "input", -24, 127
     for layer, told in zip(network.layers, report.layers, strict=True):
-        trits = layer.planes[0].trits[:, 0, 0, :].astype(np.int64)
+        trits = layer.planes[0].trits.reshape(len(layer.bias), -1).astype(np.int64)
         plus, minus = (trits > 0).sum(1), (trits < 0).sum(1)
         lowest, highest = plus * low - minus * high, plus * high - minus * low
         assert (told.lowest, told.highest) == (lowest.min(), highest.max())
@@ -96,7 +96,7 @@ def test_bounds_and_counts_of_the_report_are_those_of_the_network():
 def test_pruned_blocks_reach_the_network_as_zero_blocks():
     network, report = export_network(random_model(0, density=0.5), name="random")
     for layer, told in zip(network.layers[:-1], report.layers, strict=False):
-        trits = layer.planes[0].trits[:, 0, 0, :]
+        trits = layer.planes[0].trits.reshape(len(layer.bias), -1)
         blocks = [trits[t : t + 4, k].any() for t in range(0, len(trits), 4) for k in range(trits.shape[1])]
         assert np.mean(blocks) == told.block_density <= 0.5
 

@@ -1,4 +1,4 @@
-"""The core: scanner → feeders → lanes → capture → requantiser → pool → packer, around the memories, led by the sequencer."""
+"""The core: scanner → feeders → lanes → capture → requantiser → pool → packer, around memories, led by a sequencer."""
 
 from typing import Any
 

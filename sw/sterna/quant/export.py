@@ -15,7 +15,7 @@ from sterna.quant.prune import block_density
 from sterna.quant.requantiser import convert_channel, reachable, requantise_real
 from sterna.spec.arithmetic import max_activation
 from sterna.spec.errors import ModelError
-from sterna.spec.network import IntegerNetwork, Layer, Plane
+from sterna.spec.network import IntegerNetwork, Layer, Plane, Shape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,10 @@ class ExportReport:
         return totals | dataclasses.asdict(self)
 
 
-def _convert(name: str, source_name: str, source: Signal, folded: FoldedLayer, pe: int) -> tuple[Layer, LayerReport]:
+def _convert(
+    name: str, source_name: str, shape: Shape, source: Signal, folded: FoldedLayer, pe: int
+) -> tuple[Layer, LayerReport]:
+    """``shape``: of the source; a matrix product takes all of it in one window."""
     if len(folded.planes) != 1:
         raise ModelError(f"layer {name!r} has {len(folded.planes)} planes; export proves layers of one plane")
     (plane,) = folded.planes
@@ -102,7 +105,7 @@ def _convert(name: str, source_name: str, source: Signal, folded: FoldedLayer, p
         planes=(
             Plane(
                 source=source_name,
-                trits=np.ascontiguousarray(trits[:, np.newaxis, np.newaxis, :]),
+                trits=np.ascontiguousarray(trits.reshape(-1, *shape)),
                 multiplier=column([channel.multiplier for channel in channels]),
             ),
         ),
@@ -135,28 +138,26 @@ def export_network(
     """The integer network of a quantised model, and the report of its conversion.
 
     BatchNorm, scales, steps and the rounding constant are folded; every channel's requantiser is compared with the
-    model's on every reachable accumulator value. A network that begins with a matrix product takes its images as
-    (1, 1, features), channel-last. ``metadata``: JSON values for people.
+    model's on every reachable accumulator value. ``metadata``: JSON values for people.
     Raises :class:`ModelError` naming the layer and channel that cannot be converted.
     """
     layers: list[Layer] = []
     reports: list[LayerReport] = []
-    source_name = model.input.name
+    source_name, shape = model.input.name, model.input.shape
     prepared = dict(model.named_layers())
     for layer_name, source, folded in model.folded():
-        layer, report = _convert(layer_name, source_name, source, folded, prepared[layer_name].pe)
+        layer, report = _convert(layer_name, source_name, shape, source, folded, prepared[layer_name].pe)
         layers.append(layer)
         reports.append(report)
-        source_name = layer_name
+        source_name, shape = layer_name, (1, 1, report.channels)
     act_bits = max(layer.recipe.act_bits for layer in prepared.values())
     extreme = max(abs(bound) for _, source, _ in model.folded() for bound in (source.low, source.high))
     while max_activation(act_bits) < extreme:
         act_bits += 1
-    flat = dataclasses.replace(model.input, shape=(1, 1, int(np.prod(model.input.shape))))
     network = IntegerNetwork(
         name=name,
         act_bits=act_bits,
-        input=flat,
+        input=model.input,
         layers=tuple(layers),
         outputs=(source_name,),
         output_scale=(model.output_step,),

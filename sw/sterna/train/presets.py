@@ -57,7 +57,7 @@ PRESETS = {
         Preset(
             name="digits-mlp",
             dataset="digits",
-            hidden=(256, 256),
+            hidden=(256, 240),  # with 10 classes in tiles of 8: the 512 parameter words of icebreaker
             # An output costs 8 cycles at least: on the first layer's 16 positions a bank, fewer blocks would save none.
             recipe=Recipe(
                 first=LayerRecipe(density=0.5),

@@ -29,7 +29,7 @@ def random_op(rng: random.Random, last: bool) -> OpDescriptor:
             pitch=rng.randrange(DEPTH),
             step_x=rng.randrange(64),
             step_row=rng.randint(-200, 200),
-        )  # fmt: skip
+        )
         for _ in range(rng.choice([1, 1, 2, 3]))
     )
     pool_width, pool_height = rng.choice([1, 1, 2]), rng.choice([1, 1, 3])

@@ -23,8 +23,9 @@ def scheduled_output(configuration: Configuration) -> data.StructLayout:
 class Sequencer(wiring.Component):
     """Runs a program: for each op, for each row, pixel, tile and plane, one scheduled output.
 
-    Where a plane's next window begins is kept in the last word of its descriptor, so that planes cost no registers: with
-    one plane the descriptor is read once; with more, at each output (8 cycles, fewer than an output takes to drain).
+    Where a plane's next window begins is kept in the last word of its descriptor, so that planes cost no registers:
+    with one plane the descriptor is read once; with more, at each output (9 cycles, about what an output takes to
+    drain).
     The next op's descriptor is read while the last outputs of an op drain. An op begins when the one before has written
     its last activation (``op_done``): it may read what that wrote. What the far end of the pipeline uses (``place``,
     ``tail_groups``, ``minimum``, ``maximum``) changes only then, with ``begin``.

@@ -41,8 +41,9 @@ class Packer(wiring.Component):
     """Activation k of a row goes to bank k mod ``simd`` of word k // ``simd`` of the row; masks go a chunk at a time.
 
     ``begin`` sets the place of the next run, while none is under way. A mask word is written with the word that
-    completes its chunk or ends the run; words of a chunk that the run did not reach count as zero. Zeros around rows are
-    written as masks only: activations whose mask is clear are never read. Rows that anything follows end with a word.
+    completes its chunk or ends the run; words of a chunk that the run did not reach count as zero. Zeros around rows
+    are written as masks only: activations whose mask is clear are never read. Rows that anything follows end with a
+    word.
     Latency: none. Throughput: one group a cycle; zeros: a chunk a cycle. ``group`` divides ``simd``.
     ``done`` comes with the run's last write.
     """
