@@ -81,14 +81,14 @@ def load(machine: Machine, c: Configuration, case: Case, slotted: bool) -> tuple
             masks.append(banked.masks)
             for bank, its in zip(blocks, banked.blocks, strict=True):
                 bank.append(its)
-            last = index == len(case.trits) - 1
+            first, last = index == 0, index == len(case.trits) - 1
             for lane in range(tile * c.pe, (tile + 1) * c.pe):
                 real = lane < outputs
-                # Shift and bias of planes before the last must not matter: 63 and -1.
+                # Shifts but the last and biases but the first must not matter: 63 and -1.
                 parameters += pack_parameter(
                     int(case.multipliers[index, lane]) if real else 0,
                     (int(case.shift[lane]) if real else 0) if last else 63,
-                    (int(case.bias[lane]) if real else 0) if last else -1,
+                    (int(case.bias[lane]) if real else 0) if first else -1,
                 )
     codes = np.array([0b11, 0b00, 0b01], np.uint8)
     for number, stack in enumerate(blocks):
@@ -102,7 +102,7 @@ def load(machine: Machine, c: Configuration, case: Case, slotted: bool) -> tuple
     plane = PlaneDescriptor(
         source=0, slotted=slotted, rows=kernel, chunks=-(-positions // CHUNK), tail=(positions - 1) % CHUNK + 1,
         pitch=width * depth // c.simd, step_x=case.stride * depth // c.simd,
-        step_y=case.stride * width * depth // c.simd,
+        step_row=case.stride * (width - case.expected.shape[1] + 1) * depth // c.simd,
     )  # fmt: skip
     op = OpDescriptor(
         planes=(plane,) * len(case.trits), last=True, tiles=tiles, width=case.expected.shape[1],
@@ -123,7 +123,7 @@ def test_an_op_gives_the_naive_sums_and_counts_its_slots(
     seed: int, simd: int, pe: int, requantisers: int, groups: int, kernel: int, size: int, stride: int, outputs: int,
     planes: int, density: float, slotted: bool,
 ) -> None:  # fmt: skip
-    c = configuration(simd, pe, min(requantisers, simd))
+    c = configuration(simd, pe, min(requantisers, simd, pe // 4))
     rng = np.random.default_rng(seed)
     case = random_case(c, rng, size, size + 1, simd * groups, kernel, stride, outputs, planes, density)
     machine = Machine(c)
@@ -171,47 +171,186 @@ def test_skips_change_what_is_issued_but_not_what_is_computed() -> None:
     assert issued[0][0] < issued[no_block][0] < positions
 
 
-def test_an_op_that_writes_where_it_reads_sees_its_own_outputs() -> None:
+@dataclass
+class Walker:
+    """A program carried out as the hardware walks: one output after the other, every pointer and window a register."""
+
+    c: Configuration
+    machine: Machine
+    offset: int
+    flags: int
+    issued: int = 0
+    stored: int = 0
+    positions: int = 0
+
+    def __post_init__(self) -> None:
+        self.activations = self.machine._activations.copy()
+        self.weight, self.mask, self.parameter = [0] * self.c.simd, 0, 0
+
+    def run(self, ops: list[OpDescriptor]) -> None:
+        for op in ops:
+            self.run_op(op)
+
+    def run_op(self, op: OpDescriptor) -> None:
+        start, first_parameter = (list(self.weight), self.mask), self.parameter
+        windows = [plane.source + self.offset * plane.slotted for plane in op.planes]
+        maxima: dict[int, list[int]] = {}
+        written: list[list[int]] = []
+        for y in range(op.height):
+            phase, fraction = 0, op.fraction
+            for x in range(op.width):
+                if phase == 0:
+                    self.weight, self.mask = list(start[0]), start[1]
+                self.parameter = first_parameter
+                values = self.pixel(op, windows)
+                column = x // op.pool_width
+                if y % op.pool_height or x % op.pool_width:
+                    values = [max(pair) for pair in zip(values, maxima[column], strict=True)]
+                maxima[column] = values
+                if (y + 1) % op.pool_height == 0 and (x + 1) % op.pool_width == 0:
+                    written.append(values)
+                carry = fraction + op.fraction_step >= self.c.simd
+                for index, plane in enumerate(op.planes):
+                    windows[index] += plane.step_row if x == op.width - 1 else plane.step_x + plane.fractional * carry
+                fraction = (fraction + op.fraction_step) % self.c.simd
+                phase = (phase + 1) % op.phases
+        self.write_back(op, written)
+
+    def pixel(self, op: OpDescriptor, windows: list[int]) -> list[int]:
+        lanes: list[int] = []
+        for _ in range(op.tiles):
+            total = np.zeros(self.c.pe, np.int64)
+            for index, (plane, window) in enumerate(zip(op.planes, windows, strict=True)):
+                sums = self.window(plane, window)
+                at = (self.parameter + np.arange(self.c.pe)) % len(self.machine._parameters)
+                multiplier, shift, bias = self.machine._parameters[at].T
+                self.parameter += self.c.pe
+                total += multiplier * sums + (bias if index == 0 else 0)
+            lanes += np.clip(total >> shift, op.minimum, op.maximum).tolist()
+        return lanes[: (op.tiles - 1) * self.c.pe + op.tail_groups * self.c.requantisers]
+
+    def window(self, plane: PlaneDescriptor, window: int) -> Int64:
+        c, machine = self.c, self.machine
+        sums = np.zeros(c.pe, np.int64)
+        for row in range(plane.rows):
+            for chunk in range(plane.chunks):
+                for position in range(plane.tail if chunk == plane.chunks - 1 else CHUNK):
+                    word = (window + row * plane.pitch + chunk * CHUNK + position) % c.activation_depth
+                    for bank in range(c.simd):
+                        stored = bool(machine._masks[bank, self.mask % c.mask_depth] >> position & 1)
+                        value = int(self.activations[bank, word])
+                        active = value != 0 or bool(self.flags & StartFlag.NO_ACTIVATION_SKIP)
+                        self.positions += 1
+                        self.stored += stored
+                        self.issued += active and (stored or bool(self.flags & StartFlag.NO_BLOCK_SKIP))
+                        if stored:
+                            sums += value * machine._weights[bank, self.weight[bank] % c.weight_depth].astype(np.int64)
+                            self.weight[bank] += 1
+                self.mask += 1
+        return sums
+
+    def write_back(self, op: OpDescriptor, written: list[list[int]]) -> None:
+        c = self.c
+        flat = [0] * (op.lead * c.simd)
+        for index, values in enumerate(written):
+            if index and index % (op.width // op.pool_width) == 0:
+                flat += [0] * (op.gap * c.simd)
+            flat += values
+        flat += [0] * (op.trail * c.simd)
+        flat += [0] * (-len(flat) % (c.simd * CHUNK))  # masks go by the chunk
+        first = op.destination + self.offset * op.slotted
+        self.activations[:, first : first + len(flat) // c.simd] = np.array(flat, np.int8).reshape(-1, c.simd).T
+
+
+@st.composite
+def walks(draw: st.DrawFn, simd: int, pe: int, requantisers: int) -> list[OpDescriptor]:
+    """Ops of any fields, in memory far from each other. Rows that are written are whole words."""
+    ops = []
+    count = draw(st.integers(1, 3))
+    for index in range(count):
+        planes = tuple(
+            PlaneDescriptor(
+                source=draw(st.integers(0, 64)), slotted=draw(st.booleans()), fractional=draw(st.booleans()),
+                rows=draw(st.integers(1, 3)), chunks=draw(st.integers(1, 2)), tail=draw(st.integers(1, CHUNK)),
+                pitch=draw(st.integers(0, 20)), step_x=draw(st.integers(0, 6)), step_row=draw(st.integers(-20, 20)),
+            )
+            for _ in range(draw(st.integers(1, 3)))
+        )  # fmt: skip
+        pool_width, pool_height = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+        whole = max(simd // requantisers, 1)
+        ops.append(OpDescriptor(
+            planes=planes, last=index == count - 1, slotted=draw(st.booleans()), tiles=draw(st.integers(1, 2)),
+            width=pool_width * draw(st.integers(1, 3)), height=pool_height * draw(st.integers(1, 2)),
+            tail_groups=draw(st.sampled_from(range(whole, pe // requantisers + 1, whole)) if pe % simd == 0
+                             else st.just(pe // requantisers)),
+            pool_width=pool_width, pool_height=pool_height, destination=1024 * (index + 1), minimum=-50, maximum=100,
+            lead=draw(st.integers(0, 9)), gap=draw(st.integers(0, 9)), trail=draw(st.integers(0, 9)),
+            phases=draw(st.integers(1, 4)), fraction=draw(st.integers(0, simd - 1)),
+            fraction_step=draw(st.integers(0, simd - 1)),
+        ))  # fmt: skip
+    return ops
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data(), st.integers(0, 1 << 32), st.sampled_from([1, 2, 4, 8]), st.sampled_from([8, 16]))
+def test_programs_of_any_fields_equal_the_walk_of_the_hardware(
+    data: st.DataObject, seed: int, simd: int, pe: int
+) -> None:
+    requantisers = data.draw(st.sampled_from([r for r in (1, 2, 4) if r <= simd and 4 * r <= pe]))
+    c = Configuration(
+        name="test", simd=simd, pe=pe, requantisers=requantisers, weight_depth=512, mask_depth=256,
+        activation_depth=8192, parameter_depth=256, program_depth=128,
+    )  # fmt: skip
+    ops = data.draw(walks(simd, pe, requantisers))
+    machine = Machine(c, seed=seed)  # all memories hold noise
+    rng = np.random.default_rng(seed)
+    machine._parameters = rng.integers(0, [9, 7, 1000], machine._parameters.shape)
+    machine._activations *= rng.random(machine._activations.shape) < 0.5
+    assert machine.write(Region.PROGRAM, 5, np.array(encode_program(ops), "<u2").tobytes())
+    offset, flags = data.draw(st.sampled_from([(0, 0), (CHUNK, 0), (CHUNK, 2), (0, 4), (CHUNK, 6)]))
+    walker = Walker(c, machine, offset, flags)
+    walker.run(ops)
+    machine.run(5, offset, flags, 0)
+    assert (machine._activations == walker.activations).all()
+    found = machine.issued, machine.stored, machine.positions
+    assert found == (walker.issued, walker.stored, walker.positions)
+
+
+def test_zeros_lie_around_the_rows_of_an_op() -> None:
     c = configuration(simd=4, pe=4)
     machine = Machine(c)
-    identity = np.eye(4, dtype=np.int8)[:, None, None, :]
-    source = np.arange(1, 33, dtype=np.int8).reshape(1, 8, 4)
-    one = np.ones(4, np.int64)
-    case = Case(source, [identity], one[None] * 2, one * 0, one, 1, np.zeros((1, 7, 4), np.int64))
-    load(machine, c, case, False)
-    # Copies each pixel to the next one, in order: the first pixel ends up everywhere.
-    words_ = encode_program(
-        [
-            OpDescriptor(
-                planes=(PlaneDescriptor(source=0, chunks=1, tail=1, step_x=1),), last=True, tiles=1, width=7,
-                tail_groups=4, destination=1, minimum=-127, maximum=127,
-            )
-        ]
+    machine._activations[:] = 99
+    for bank in range(4):
+        assert machine.write(Region.WEIGHTS, bank * c.weight_depth, bytes([1 << 2 * bank]))
+        assert machine.write(Region.MASKS, bank * c.mask_depth, b"\1")
+    assert machine.write(Region.PARAMETERS, 0, pack_parameter(1, 0, 0) * 4)
+    plane = PlaneDescriptor(source=0, chunks=1, tail=1, step_x=1, step_row=1)
+    op = OpDescriptor(
+        planes=(plane,), last=True, tiles=1, width=2, height=2, tail_groups=4, destination=16, minimum=-127,
+        maximum=127, lead=3, gap=1, trail=2,
     )  # fmt: skip
-    machine.write(Region.PROGRAM, 5, np.array(words_, "<u2").tobytes())
-    machine.put(0, source.reshape(-1))
-    machine.run(5, 0, 0, 0)
-    assert (machine.get(0, 32).reshape(8, 4) == [1, 2, 3, 4]).all()
+    machine.write(Region.PROGRAM, 0, np.array(encode_program([op]), "<u2").tobytes())
+    machine.put(0, np.repeat(np.arange(1, 5, dtype=np.int8), 4))
+    machine.run(0, 0, 0, 0)
+    assert machine.get(16, 4 * 17).reshape(-1, 4)[:, 0].tolist() == [0, 0, 0, 1, 2, 0, 3, 4, *[0] * 8, 99]
 
 
-@pytest.mark.parametrize(
-    ("acc_bits", "bias", "expected"),
-    [(9, 0, 127), (8, 0, -2), (8, -5, -7), (24, (1 << 33) - 254, -127), (24, (1 << 33) - 255, 127)],
-)
-def test_sums_wrap_at_the_width_of_their_registers(acc_bits: int, bias: int, expected: int) -> None:
-    c = Configuration(
-        name="test", simd=4, pe=4, acc_bits=acc_bits, weight_depth=16, mask_depth=16, activation_depth=64,
-        parameter_depth=16, program_depth=32,
-    )  # fmt: skip
+def test_an_op_that_writes_where_it_reads_is_an_error() -> None:
+    c = configuration(simd=4, pe=4)
     machine = Machine(c)
-    source = np.array([[[127, 127, 0, 0]]], np.int8)
-    trits = np.ones((4, 1, 1, 4), np.int8)
-    one = np.ones(4, np.int64)
-    case = Case(source, [trits], one[None], one * bias, one * 0, 1, np.zeros((1, 1, 4), np.int64))
-    destination, _ = load(machine, c, case, False)
-    machine.put(0, source.reshape(-1))
-    machine.run(5, 0, 0, 0)
-    assert machine.get(destination, 4).tolist() == [expected] * 4
+    for bank in range(4):
+        machine.write(Region.MASKS, bank * c.mask_depth, b"\1")
+    for destination, refused in ((8, True), (16, False)):
+        plane = PlaneDescriptor(source=7, chunks=1, tail=1, step_x=1)
+        op = OpDescriptor(
+            planes=(plane,), last=True, tiles=1, width=3, tail_groups=4, destination=destination, minimum=-9, maximum=9
+        )
+        machine.write(Region.PROGRAM, 0, np.array(encode_program([op]), "<u2").tobytes())
+        if refused:
+            with pytest.raises(EncodingError, match=r"^the op with destination 8 writes where it reads$"):
+                machine.run(0, 0, 0, 0)
+        else:
+            machine.run(0, 0, 0, 0)
 
 
 def test_inputs_saturate_and_fill_their_last_chunk_with_zeros() -> None:
@@ -232,7 +371,7 @@ def test_a_program_without_end_is_an_error() -> None:
     c = configuration()
     machine = Machine(c)
     plane = PlaneDescriptor(source=0, chunks=1, tail=1)
-    endless = OpDescriptor(planes=(plane,), last=False, tiles=1, tail_groups=1, destination=0, minimum=0, maximum=1)
+    endless = OpDescriptor(planes=(plane,), last=False, tiles=1, tail_groups=1, destination=8, minimum=0, maximum=1)
     machine.write(Region.PROGRAM, 0, np.array((endless.encode() * 10)[: c.program_depth], "<u2").tobytes())
     with pytest.raises(EncodingError, match="op descriptor cut short"):
         machine.run(0, 0, 0, 0)

@@ -181,11 +181,14 @@ def _product(columns: Floats, convolution: _Convolution) -> Floats:
     """(pixels, out) of the columns of so many pixels."""
     weights = convolution.weights
     groups, products, outputs = weights.shape
+    product: Floats
     if groups == 1:
-        return columns @ weights[0]
-    taps = convolution.geometry.trits[0, :, :, 0].size
-    split = columns.reshape(-1, taps, groups, products // taps).transpose(2, 0, 1, 3)
-    product: Floats = (split.reshape(groups, -1, products) @ weights).transpose(1, 0, 2).reshape(-1, groups * outputs)
+        product = columns @ weights[0]
+    else:
+        taps = convolution.geometry.trits[0, :, :, 0].size
+        split = columns.reshape(-1, taps, groups, products // taps).transpose(2, 0, 1, 3)
+        side_by_side = split.reshape(groups, -1, products) @ weights
+        product = side_by_side.transpose(1, 0, 2).reshape(-1, groups * outputs)
     return product
 
 
