@@ -57,7 +57,7 @@ def test_compile_writes_an_image_and_says_how_full_memories_are(model: Path, tmp
     assert result.exit_code == 0, result.output
     assert "weights" in result.stdout
     image = Image.from_bytes((tmp_path / "x" / "a.image").read_bytes())
-    assert image.input.count == 64
+    assert image.input.layout.words * image.input.layout.simd == 64
 
 
 def test_compile_gives_the_same_bytes_twice_and_json(model: Path) -> None:
