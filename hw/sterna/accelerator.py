@@ -12,7 +12,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from sterna.gateware.core import Core
-from sterna.gateware.link.endpoint import CORE_PORTS, Endpoint
+from sterna.gateware.link.endpoint import Endpoint
 from sterna.spec.configuration import Configuration
 
 
@@ -38,7 +38,7 @@ class Accelerator(wiring.Component):
         m.submodules.core = core = Core(configuration=self.configuration)
         connect(m, flipped(self.rx), endpoint.rx)
         connect(m, endpoint.tx, flipped(self.tx))
-        for name in set(CORE_PORTS) - {"running", "counters"}:
+        for name in ("write", "inputs", "starts", "reads", "read_values"):
             connect(m, getattr(endpoint, name), getattr(core, name))
         m.d.comb += [endpoint.running.eq(core.running), endpoint.counters.eq(core.counters)]
         return m

@@ -3,40 +3,90 @@
 import numpy as np
 import pytest
 
-from networks import random_configuration, random_dense_network, random_images
+from networks import random_configuration, random_images, random_network
 from sterna.compiler import model_cycles
 from sterna.golden import trace
-from sterna.spec.configuration import CHUNK
+from sterna.spec.configuration import CHUNK, Configuration
+from sterna.spec.network import IntegerNetwork, Layer, Plane
 
 
-@pytest.mark.parametrize("seed", range(10))
+def naive_cycles(
+    network: IntegerNetwork, layer: Layer, plane: Plane, source: np.ndarray, c: Configuration, skips: dict[str, bool]
+) -> int:
+    """Cycles of one plane of a layer on one image: window rows one by one, in the banks where they lie."""
+    height, width, _ = network.shape(layer.name)
+    outputs, kernel_height, kernel_width, inputs = plane.trits.shape
+    rows, columns, channels = source.shape
+    raw = plane.source == network.input.name
+    pixel = channels if raw else -(-channels // c.simd) * c.simd
+    fractional = raw and channels % c.simd
+    left = max((p.padding[2] for p in layer.planes if p.source == plane.source), default=0) if fractional else 0
+    left = max(left, plane.padding[2])
+    stored = -(-outputs // c.simd) * c.simd
+    total = 0
+    for y in range(height * layer.pool[0]):
+        for x in range(width * layer.pool[1]):
+            begin = (x * plane.stride[1] - left) * pixel % c.simd
+            reach = max((k * plane.stride[1] - left) * pixel % c.simd for k in range(width * layer.pool[1]))
+            if raw is False or not fractional:
+                begin = reach = 0
+            words = -(-(reach + (left - plane.padding[2] + kernel_width) * pixel) // c.simd)
+            for first in range(0, stored, c.pe):
+                feeders = [0] * c.simd
+                for i in range(kernel_height):
+                    issued = np.zeros((c.simd, -(-words // CHUNK)), int)
+                    for position in range(words):
+                        for bank in range(c.simd):
+                            element = position * c.simd + bank - begin
+                            j, channel = divmod(element, pixel)
+                            j -= left - plane.padding[2]
+                            inside = 0 <= j < kernel_width and element >= 0 and channel < channels
+                            block = False
+                            if inside:
+                                for o in range(first, min(first + c.pe, outputs)):
+                                    group = o // (outputs // plane.groups)
+                                    own = channel - group * inputs
+                                    block |= 0 <= own < inputs and bool(plane.trits[o, i, j, own])
+                            yy = y * plane.stride[0] - plane.padding[0] + i
+                            xx = x * plane.stride[1] - plane.padding[2] + j
+                            active = 0 <= yy < rows and 0 <= xx < columns and channel < channels
+                            active = active and bool(source[yy, xx, channel])
+                            active |= not skips["activation_skip"]
+                            issued[bank, position // CHUNK] += active and (block or not skips["block_skip"])
+                    for bank in range(c.simd):
+                        feeders[bank] += int(np.maximum(issued[bank], 1).sum())
+                total += max(*feeders, c.pe // c.requantisers, 0)
+    return total
+
+
+@pytest.mark.parametrize("seed", range(8))
 def test_cycles_are_those_of_feeders_that_meet_at_each_output(seed: int) -> None:
     rng = np.random.default_rng(seed)
     c = random_configuration(rng)
-    network = random_dense_network(rng, c.act_bits, widest=40)
-    images = random_images(rng, network, 3)
+    network = random_network(rng, c, layers=3, kinds=("conv", "depthwise", "digits", "grouped"))
+    images = random_images(rng, network, 2)
     tensors = trace(network, images)
-    for activation_skip, block_skip in [(True, True), (True, False), (False, True), (False, False)]:
-        estimate = model_cycles(network, c, images, activation_skip=activation_skip, block_skip=block_skip)
-        for layer in network.layers:
-            trits = layer.planes[0].trits.reshape(len(layer.bias), -1)
-            words = -(-trits.shape[1] // c.simd)
-            cycles = 0
-            for activations in tensors[layer.planes[0].source].reshape(3, -1):
-                for first in range(0, len(trits), c.pe):
-                    stored = trits[first : first + c.pe].any(axis=0)
-                    feeders = []
-                    for bank in range(c.simd):
-                        total = 0
-                        for chunk in range(0, words, CHUNK):
-                            issued = 0
-                            for word in range(chunk, min(chunk + CHUNK, words)):
-                                k = word * c.simd + bank
-                                inside = k < trits.shape[1]
-                                active = not activation_skip or (inside and activations[k] != 0)
-                                issued += bool(active and (not block_skip or (inside and stored[k])))
-                            total += max(1, issued)
-                        feeders.append(total)
-                    cycles += max(*feeders, c.pe // c.requantisers, 0)
-            assert estimate.layers[layer.name] == pytest.approx(cycles / 3)
-        assert estimate.total == pytest.approx(sum(estimate.layers.values()))
+    skips = {"activation_skip": bool(seed & 1), "block_skip": True}
+    estimate = model_cycles(network, c, images, **skips)
+    for layer in network.layers:
+        cycles = sum(
+            naive_cycles(network, layer, plane, image, c, skips)
+            for plane in layer.planes
+            for image in tensors[plane.source]
+        )
+        assert estimate.layers[layer.name] == pytest.approx(cycles / 2)
+    assert estimate.total == pytest.approx(sum(estimate.layers.values()))
+
+
+def test_without_skips_every_position_is_issued() -> None:
+    rng = np.random.default_rng(0)
+    c = Configuration(name="t", simd=4, pe=8, weight_depth=512, mask_depth=64, activation_depth=512, parameter_depth=64)
+    network = random_network(rng, c, layers=1, kinds=("dense",))
+    (layer,) = network.layers
+    images = random_images(rng, network, 1)
+    estimate = model_cycles(network, c, images, activation_skip=False, block_skip=False)
+    outputs, *window = layer.planes[0].trits.shape
+    height, width, depth = network.input.shape
+    whole = width * depth % c.simd == 0
+    positions = -(-int(np.prod(window)) // c.simd) if whole else height * -(-width * depth // c.simd)
+    assert estimate.total == -(-(-(-outputs // 4) * 4) // c.pe) * max(positions, c.pe)

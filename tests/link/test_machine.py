@@ -198,22 +198,27 @@ class Walker:
         written: list[list[int]] = []
         for y in range(op.height):
             phase, fraction = 0, op.fraction
-            for x in range(op.width):
+            last_row = y == op.height - 1
+            # The last row goes on, into the void, until its phases are through.
+            for x in range(-(-op.width // op.phases) * op.phases if last_row else op.width):
                 if phase == 0:
                     self.weight, self.mask = list(start[0]), start[1]
                 self.parameter = first_parameter
                 values = self.pixel(op, windows)
                 column = x // op.pool_width
+                row_end = x == op.width - 1 and not last_row
+                carry = fraction + op.fraction_step >= self.c.simd
+                for index, plane in enumerate(op.planes):
+                    windows[index] += plane.step_row if row_end else plane.step_x + plane.fractional * carry
+                fraction = (fraction + op.fraction_step) % self.c.simd
+                phase = (phase + 1) % op.phases
+                if x >= op.width:
+                    continue
                 if y % op.pool_height or x % op.pool_width:
                     values = [max(pair) for pair in zip(values, maxima[column], strict=True)]
                 maxima[column] = values
                 if (y + 1) % op.pool_height == 0 and (x + 1) % op.pool_width == 0:
                     written.append(values)
-                carry = fraction + op.fraction_step >= self.c.simd
-                for index, plane in enumerate(op.planes):
-                    windows[index] += plane.step_row if x == op.width - 1 else plane.step_x + plane.fractional * carry
-                fraction = (fraction + op.fraction_step) % self.c.simd
-                phase = (phase + 1) % op.phases
         self.write_back(op, written)
 
     def pixel(self, op: OpDescriptor, windows: list[int]) -> list[int]:

@@ -71,7 +71,7 @@ def test_bounds_and_counts_of_the_report_are_those_of_the_network():
     model = random_model(2)
     network, report = export_network(model, name="random", metadata={"seed": 2})
     assert network.metadata == {"seed": 2}
-    assert network.input.shape == (1, 1, 12)
+    assert network.input.shape == (2, 6, 1)
     golden = trace(network, random_images(0, 300, 12))
     source, low, high = "input", -24, 127
     for layer, told in zip(network.layers, report.layers, strict=True):

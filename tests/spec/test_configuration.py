@@ -21,10 +21,13 @@ BASE = configuration_named("icebreaker")
         ({"pe": True}, "pe is True; allowed: an integer"),
         ({"pe": 6}, "pe is 6; allowed: a multiple of 4, 4…64"),
         ({"pe": 68}, "pe is 68; allowed: a multiple of 4, 4…64"),
-        ({"requantisers": 8}, "requantisers is 8; allowed: a power of two ≤ simd (4) that divides pe (8)"),
+        (
+            {"requantisers": 8},
+            "requantisers is 8; allowed: a power of two ≤ simd (4) that divides pe (8), at most a quarter of it",
+        ),
         (
             {"pe": 12, "simd": 8, "requantisers": 8},
-            "requantisers is 8; allowed: a power of two ≤ simd (8) that divides pe (12)",
+            "requantisers is 8; allowed: a power of two ≤ simd (8) that divides pe (12), at most a quarter of it",
         ),
         ({"act_bits": 1}, "act_bits is 1; allowed: 2…8"),
         ({"acc_bits": 25}, "acc_bits is 25; allowed: 8…24"),
@@ -48,7 +51,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
 def test_the_digest_covers_every_parameter_but_the_name():
     other = {
         "simd": 8, "pe": 16, "requantisers": 2, "act_bits": 4, "acc_bits": 20, "weight_depth": 512, "mask_depth": 512,
-        "activation_depth": 1024, "parameter_depth": 1024, "program_depth": 512,
+        "activation_depth": 1024, "parameter_depth": 1024, "pool_depth": 64, "program_depth": 512,
     }  # fmt: skip
     assert {field.name for field in dataclasses.fields(Configuration)} == {"name", *other}
     digests = {dataclasses.replace(BASE, **{name: value}).digest for name, value in other.items()} | {BASE.digest}

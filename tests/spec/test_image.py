@@ -12,8 +12,14 @@ from sterna.spec.configuration import FORMAT_VERSION, configuration_named
 from sterna.spec.errors import ImageError
 from sterna.spec.frames import crc32c
 from sterna.spec.image import MAGIC, Image, Region, Section, TensorPlace, pack_parameter, region_words, word_bytes
+from sterna.spec.layout import TensorLayout
 
-places = st.builds(TensorPlace, st.text(max_size=8), st.integers(0, 65535), st.integers(0, 65535))
+few = st.integers(1, 300)
+layouts = st.builds(
+    TensorLayout, height=few, width=few, channels=few, simd=few, pixel=st.integers(300, 400), top=few, bottom=few,
+    side=few,
+)  # fmt: skip
+places = st.builds(TensorPlace, st.text(max_size=8), st.integers(0, 65535), layouts)
 images = st.builds(
     Image,
     digest=st.binary(min_size=8, max_size=8),
@@ -27,7 +33,7 @@ images = st.builds(
         st.builds(Section, st.sampled_from(Region), st.integers(0, 1 << 20), st.binary(max_size=40)), max_size=4
     ).map(tuple),
 )
-PLACE = TensorPlace("image", 0, 4)
+PLACE = TensorPlace("image", 0, TensorLayout(height=1, width=1, channels=4, simd=4, pixel=4))
 SMALL = Image(
     digest=bytes(range(8)), entry=0, slot_offset=8, input=PLACE, outputs=(PLACE,), ops=(PLACE,), estimated_cycles=99,
     sections=(Section(Region.WEIGHTS, 0, b"ab"), Section(Region.PROGRAM, 2, b"cdef")),

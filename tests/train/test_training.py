@@ -31,7 +31,7 @@ def digits() -> TrainResult:
 def test_digits_reach_97_percent_with_ternary_weights_in_every_layer(digits):
     assert digits.integer_accuracy >= 0.97
     assert digits.network.metadata["accuracy"] == digits.integer_accuracy
-    assert min(len(layer.bias) for layer in digits.network.layers[:-1]) >= 256
+    assert min(len(layer.bias) for layer in digits.network.layers[:-1]) >= 240
 
 
 def test_every_logit_of_the_model_is_the_golden_models(digits):

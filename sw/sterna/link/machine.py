@@ -37,9 +37,6 @@ class _Pointers:
     mask: int = 0
     parameter: int = 0
 
-    def at_blocks(self) -> tuple[Int64, int]:
-        return self.weights.copy(), self.mask
-
 
 @dataclass(frozen=True)
 class _Blocks:
@@ -129,17 +126,22 @@ class Machine:
         lanes = (op.tiles - 1) * c.pe + min(op.tail_groups * c.requantisers, c.pe)
         pixels = np.empty((op.height, op.width, lanes), np.int64)
         read = np.zeros(c.activation_depth, bool)
-        ends = []
-        for phase in range(min(op.phases, op.width)):
+        # The last row goes on, into the void, until its phases are through: the next op's blocks lie behind them.
+        through = -(-op.width // op.phases) * op.phases
+        for phase in range(op.phases):
             blocks = self._read_blocks(op, pointers)
-            ends.append(pointers.at_blocks())
             columns = np.arange(phase, op.width, op.phases)
+            for x in range(phase, through, op.phases):
+                if x >= op.width:
+                    dropped = [self._window_words(op, plane, offset, np.array([x]))[-1:] for plane in op.planes]
+                    self._outputs(op, parameters, blocks, dropped, flags)
+            if not len(columns):
+                continue
             windows = [self._window_words(op, plane, offset, columns) for plane in op.planes]
             for its, window in zip(blocks, windows, strict=True):
                 read[window[:, its.stored.any(axis=(0, 1))]] = True
             outputs = self._outputs(op, parameters, blocks, windows, flags)
             pixels[:, columns] = outputs[:, :lanes].reshape(op.height, len(columns), lanes)
-        pointers.weights, pointers.mask = ends[(op.width - 1) % op.phases]
         height, width = op.height // op.pool_height, op.width // op.pool_width
         whole = pixels[: height * op.pool_height, : width * op.pool_width]
         pooled = whole.reshape(height, op.pool_height, width, op.pool_width, lanes).max(axis=(1, 3))
@@ -203,10 +205,11 @@ class Machine:
         """Activation words of every window of some columns: (height · columns, rows, positions)."""
         simd = self._c.simd
         # Every step along a row adds the same fraction, and a word whenever that passes the last bank.
-        passed = (op.fraction % simd + np.arange(op.width) * (op.fraction_step % simd)) // simd
-        along = np.arange(op.width) * plane.step_x + plane.fractional * passed
+        pixels = np.arange(op.width + op.phases)
+        passed = (op.fraction % simd + pixels * (op.fraction_step % simd)) // simd
+        along = pixels * plane.step_x + plane.fractional * passed
         start = plane.source + (offset if plane.slotted else 0)
-        down = start + np.arange(op.height) * (int(along[-1]) + plane.step_row)
+        down = start + np.arange(op.height) * (int(along[op.width - 1]) + plane.step_row)
         starts = (down[:, None] + along[columns]).reshape(-1, 1, 1)
         within = np.arange(plane.rows)[:, None] * plane.pitch + np.arange(_positions(plane))
         found: Int64 = (starts + within) % self._c.activation_depth

@@ -6,7 +6,8 @@ planes of a tile are summed, the pixels of a pooling window reduced to their max
 Weights, masks and parameters have no addresses here: each memory is read by a pointer that runs through an op's tiles
 and planes, goes back to the op's start at the next pixel, and stays at the op's end when the next op begins. Where the
 windows of neighbouring pixels begin in different banks (an input of one or three channels), weights are stored once for
-each of ``phases`` pixels, and go back after so many, and at each row.
+each of ``phases`` pixels, and go back after so many, and at each row. The last row goes on until its phases are
+through, so that the pointers stand behind them; what is computed there is dropped (and counted).
 """
 
 from collections.abc import Iterable
