@@ -313,6 +313,19 @@ def test_the_same_codes_are_no_trits_in_other_regions():
     directed(host)
 
 
+@pytest.mark.parametrize("bit", range(7, 24))
+def test_no_bit_of_an_address_is_lost(bit):
+    async def host(ctx, bench):
+        assert 1 << bit >= region_words(Region.MASKS, bench.c)
+        await bench.ask(ctx, request(4, Opcode.BEGIN, bench.c.digest))
+        del bench.core.notes.writes[:]
+        write = frames.write_header(Region.MASKS, 1 << bit) + b"x"
+        assert await bench.ask(ctx, request(5, Opcode.WRITE, write)) == (Status.BAD_ADDRESS, b"")
+        assert not bench.core.notes.writes
+
+    directed(host)
+
+
 def test_inputs_saturate_to_the_symmetric_range():
     async def host(ctx, bench):
         values = struct.pack("8b", -128, -127, -4, -3, 0, 3, 4, 127)

@@ -40,3 +40,21 @@ def test_crcs_that_hold_zeros_are_stuffed_too():
     chosen = [content for content in contents if b"\0" in crc32c(content).to_bytes(CRC_BYTES, "little")]
     assert len(chosen) > 5
     check(chosen, random.Random(60), 0, 0)
+
+
+@pytest.mark.parametrize("waiting", range(254, 261))
+def test_a_ring_that_fills_with_a_longest_block_loses_nothing(waiting):
+    # Frames of `waiting` bytes wait, then comes a block of 255: the ring holds 512, and its output one byte more.
+    contents = [b"\x01" * 100, b"\x01" * (waiting - 112), b"\x02" * 600]
+    wire = b"".join(map(encode_frame, contents))
+    assert len(b"".join(map(encode_frame, contents[:2]))) == waiting
+    rng = random.Random(70)
+    dut = FrameTransmitter()
+    sent: list[int] = []
+
+    async def late(ctx):
+        await ctx.tick().repeat(800)
+        await sink(dut.o, sent, len(wire), rng, 0)(ctx)
+
+    simulate(dut, source(dut.i, [payload for content in contents for payload in bytes_of(content)], rng, 0), late)
+    assert bytes(sent) == wire
