@@ -129,7 +129,7 @@ def _joined(layer: Layer) -> Iterator[list[Plane]]:
     """The layer's planes, those of the same source and geometry together."""
     groups: dict[object, list[Plane]] = {}
     for plane in layer.planes:
-        key = (plane.source, plane.trits.shape, tuple(plane.stride), tuple(plane.padding), plane.groups)
+        key = (plane.source, plane.trits.shape, tuple(plane.stride), tuple(plane.padding))
         groups.setdefault(key, []).append(plane)
     yield from groups.values()
 
