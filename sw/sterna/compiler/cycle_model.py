@@ -85,4 +85,4 @@ def _plane_cycles(op: Op, plane: OpPlane, active: Flags, c: Configuration, block
             issued = windows.transpose(0, 2, 1, 3).astype(np.float32) @ blocks  # (bank, row × chunk, n·pixel, tile)
             outputs = np.maximum(issued, 1).sum(axis=1).max(axis=0)
             total += int(np.maximum(outputs, floor).sum())
-    return total / images
+    return float(total / images)

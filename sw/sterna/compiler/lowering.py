@@ -74,8 +74,10 @@ def lower(network: IntegerNetwork, configuration: Configuration) -> tuple[list[O
 
 
 def _layouts(network: IntegerNetwork, simd: int) -> dict[str, TensorLayout]:
-    """Tensors of ops have whole words for pixels, so that every window begins in bank 0; the input is stored as it is,
-    since it often has one or three channels."""
+    """Tensors of ops have whole words for pixels, so that every window begins in bank 0. The input is stored as it is,
+    since it often has one or three channels, unless a layer looks at it at two paces: an op has one fraction."""
+    paces = [{p.stride[1] for p in layer.planes if p.source == network.input.name} for layer in network.layers]
+    dense_input = max(map(len, paces)) <= 1
     border = {name: [0, 0, 0] for name in (network.input.name, *(layer.name for layer in network.layers))}
     for layer in network.layers:
         height, width = _extent(network, layer)
@@ -89,7 +91,7 @@ def _layouts(network: IntegerNetwork, simd: int) -> dict[str, TensorLayout]:
     layouts = {}
     for name, (top, bottom, side) in border.items():
         height, width, channels = network.shape(name)
-        pixel = channels if name == network.input.name else words(channels, simd) * simd
+        pixel = channels if name == network.input.name and dense_input else words(channels, simd) * simd
         layouts[name] = TensorLayout(
             height=height, width=width, channels=channels, simd=simd, pixel=pixel, top=top, bottom=bottom, side=side
         )

@@ -47,7 +47,7 @@ class Configuration:
     parameter_depth: int
     """Parameter words: one per output channel and plane and requantiser group. Power of two."""
     pool_depth: int = 512
-    """Groups of activations that a row of pooling windows may have: its width × channels / requantisers. Power of two."""
+    """Groups (of ``requantisers`` activations) that a row of pooling windows may have. Power of two."""
     program_depth: int = 256
     """Program memory, in 16-bit words. Power of two, at most 65536."""
 
@@ -74,7 +74,14 @@ class Configuration:
         )
         check("act_bits", 2 <= self.act_bits <= 8, "2…8")
         check("acc_bits", 8 <= self.acc_bits <= 24, "8…24")
-        for name in ("weight_depth", "mask_depth", "activation_depth", "parameter_depth", "pool_depth", "program_depth"):
+        for name in (
+            "weight_depth",
+            "mask_depth",
+            "activation_depth",
+            "parameter_depth",
+            "pool_depth",
+            "program_depth",
+        ):
             check(name, _power_of_two(getattr(self, name)) and 2 * CHUNK <= getattr(self, name) <= 1 << 16,
                   f"a power of two, {2 * CHUNK}…65536")  # fmt: skip
 

@@ -28,7 +28,7 @@ def whole_chunks(activation_words: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class TensorLayout:
-    """Where the activations of a (height, width, channels) tensor lie from its first word on.
+    """Where the activations of a (height, width, channels) tensor lie, from its first word on.
 
     Rows follow each other ``row_words`` apart, each beginning in bank 0. Zeros lie around the tensor, so that windows
     may reach over its border; those on the right of a row are those on the left of the next.
@@ -39,7 +39,7 @@ class TensorLayout:
     channels: int
     simd: int
     pixel: int
-    """Activations from one pixel to the next; those beyond ``channels`` are never read with a weight that is not zero."""
+    """Activations from one pixel to the next; those beyond ``channels`` only meet zero weights."""
     top: int = 0
     """Rows of zeros above, …"""
     bottom: int = 0
@@ -91,8 +91,8 @@ class TensorLayout:
 
     def _elements(self) -> npt.NDArray[np.int64]:
         """(height, width, channels) activation numbers."""
-        y, x, c = np.ogrid[: self.height, : self.width, : self.channels]
-        return np.asarray(self.element(y, x) + c, np.int64)
+        rows = [[self.element(y, x) for x in range(self.width)] for y in range(self.height)]
+        return np.array(rows, np.int64)[:, :, np.newaxis] + np.arange(self.channels)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class Bench:
     async def infer(self, flags: int) -> None:
         """Runs all images through the two slots in turn and scores the outputs against golden."""
         expected = np.atleast_2d(self.network.predict(self.images))
-        quantised = self.network.input.quantise(self.images).reshape(len(self.images), -1)
+        quantised = map(self.image.input.layout.scatter, self.network.input.quantise(self.images))
         output = self.image.outputs[0]
         pending: list[Answer] = []
         for index, (activations, outputs) in enumerate(zip(quantised, expected, strict=True)):
@@ -96,7 +96,7 @@ class Bench:
             await self.link.submit(Opcode.INPUT, input_header(self.image.input.word + offset) + activations.tobytes())
             run = start_arguments(self.image.entry, offset, flags | (StartFlag.SLOT if slot else 0))
             await self.link.submit(Opcode.START, run)
-            wanted = result_arguments(slot, output.word + offset, output.count)
+            wanted = result_arguments(slot, output.word + offset, output.layout.channels)
             pending.append(await self.link.submit(Opcode.RESULT, wanted))
             self.scores.expect([outputs.tolist()])
         for answer in pending:
