@@ -24,13 +24,16 @@ from sterna.spec.image import Region
 TAG_QUEUE = 8
 """Outputs between the sequencer and capture: one scanned, three before the lanes, four in the pipeline."""
 
+READ_PATIENCE = 15
+"""Cycles that a read of the link waits for one in which no feeder reads."""
+
 
 class Core(wiring.Component):
     """Runs programs over the memories that ``write`` and ``inputs`` fill; see DESIGN §4 for the organisation.
 
     Pipeline of a block: decide · address · memory · operands · tree · accumulate. It holds as a whole (``flow`` low)
     while an output's sums are complete and the one before has not left capture. Its first two stages also hold for a
-    cycle (``step`` low) when ``reads`` borrows the activation memory.
+    cycle (``step`` low) when ``reads`` borrows the activation memory and has waited in vain for a cycle that is free.
 
     Flow: ``inputs`` gives way to the requantiser at the banks' write ports; ``starts`` is taken when idle; a read is
     answered two cycles later, one at a time.
@@ -257,20 +260,27 @@ class Core(wiring.Component):
         ]
 
     def _build_reads(self, m: Module) -> None:
-        # The link borrows the banks' read ports for a cycle; the feeders' addresses wait that long.
+        # The link borrows the banks' read ports for a cycle: one that no feeder uses, if that comes soon; else the
+        # feeders' addresses wait.
         c = self.configuration
+        wanted = Cat(*(feeder.read for feeder in self._feeders)).any()
+        patience = Signal(range(READ_PATIENCE + 1))
         reading, bank = Signal(), Signal.like(self.reads.payload.bank)
         held = Signal()
         take = Signal()
         value = Signal(signed(c.act_bits))
         m.d.comb += [
-            self.reads.ready.eq(self._flow & ~reading & ~held),
+            self.reads.ready.eq(self._flow & ~reading & ~held & (~wanted | (patience == READ_PATIENCE))),
             take.eq(self.reads.valid & self.reads.ready),
-            self._step.eq(self._flow & ~take),
+            self._step.eq(self._flow & ~(take & wanted)),
             self.read_values.valid.eq(held),
             self.read_values.payload.eq(value),
         ]
         m.d.sync += reading.eq(take)
+        with m.If(~self.reads.valid | take):
+            m.d.sync += patience.eq(0)
+        with m.Elif(patience != READ_PATIENCE):
+            m.d.sync += patience.eq(patience + 1)
         with m.If(take):
             m.d.sync += bank.eq(self.reads.payload.bank)
         with m.If(reading):
