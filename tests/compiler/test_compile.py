@@ -107,7 +107,7 @@ def test_every_memory_that_is_too_small_is_named_with_the_amount() -> None:
     )
     used = {use.memory: use.used for use in fit_report(network, SMALL).memories}
     # two slots of 16 input words and 24 output words
-    assert used == {"weights": 75, "masks": 10, "activations": 80, "parameters": 20, "pool": 0, "program": 18}
+    assert used == {"weights": 75, "masks": 10, "activations": 80, "parameters": 20, "pool": 0, "program": 21}
 
 
 def test_a_sum_that_could_overflow_its_accumulator_is_refused_with_its_bounds() -> None:

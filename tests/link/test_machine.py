@@ -192,28 +192,22 @@ class Walker:
             self.run_op(op)
 
     def run_op(self, op: OpDescriptor) -> None:
-        start, first_parameter = (list(self.weight), self.mask), self.parameter
         windows = [plane.source + self.offset * plane.slotted for plane in op.planes]
         maxima: dict[int, list[int]] = {}
         written: list[list[int]] = []
         for y in range(op.height):
             phase, fraction = 0, op.fraction
-            last_row = y == op.height - 1
-            # The last row goes on, into the void, until its phases are through.
-            for x in range(-(-op.width // op.phases) * op.phases if last_row else op.width):
+            for x in range(op.width):
                 if phase == 0:
-                    self.weight, self.mask = list(start[0]), start[1]
-                self.parameter = first_parameter
+                    self.weight, self.mask = [op.weights] * self.c.simd, op.masks
+                self.parameter = op.parameters * self.c.requantisers
                 values = self.pixel(op, windows)
                 column = x // op.pool_width
-                row_end = x == op.width - 1 and not last_row
                 carry = fraction + op.fraction_step >= self.c.simd
                 for index, plane in enumerate(op.planes):
-                    windows[index] += plane.step_row if row_end else plane.step_x + plane.fractional * carry
+                    windows[index] += plane.step_row if x == op.width - 1 else plane.step_x + plane.fractional * carry
                 fraction = (fraction + op.fraction_step) % self.c.simd
                 phase = (phase + 1) % op.phases
-                if x >= op.width:
-                    continue
                 if y % op.pool_height or x % op.pool_width:
                     values = [max(pair) for pair in zip(values, maxima[column], strict=True)]
                 maxima[column] = values
@@ -291,7 +285,8 @@ def walks(draw: st.DrawFn, simd: int, pe: int, requantisers: int) -> list[OpDesc
             pool_width=pool_width, pool_height=pool_height, destination=1024 * (index + 1), minimum=-50, maximum=100,
             lead=draw(st.integers(0, 9)), gap=draw(st.integers(0, 9)), trail=draw(st.integers(0, 9)),
             phases=draw(st.integers(1, 4)), fraction=draw(st.integers(0, simd - 1)),
-            fraction_step=draw(st.integers(0, simd - 1)),
+            fraction_step=draw(st.integers(0, simd - 1)), weights=draw(st.integers(0, 600)),
+            masks=draw(st.integers(0, 300)), parameters=draw(st.integers(0, 300)),
         ))  # fmt: skip
     return ops
 

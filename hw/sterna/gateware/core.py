@@ -134,6 +134,7 @@ class Core(wiring.Component):
         m.d.comb += [
             scanner.outputs.valid.eq(outputs.valid & tags.w_rdy),
             scanner.outputs.payload.eq(outputs.payload.request),
+            scanner.first_mask.eq(sequencer.first_mask),
             outputs.ready.eq(scanner.outputs.ready & tags.w_rdy),
             tags.w_en.eq(outputs.valid & scanner.outputs.ready),
             tags.w_data.eq(outputs.payload.tags),
@@ -174,6 +175,7 @@ class Core(wiring.Component):
                 feeder.block_mask.eq(self._block_masks[j].read.data),
                 feeder.no_activation_skip.eq(self._sequencer.no_activation_skip),
                 feeder.no_block_skip.eq(self._sequencer.no_block_skip),
+                feeder.first_block.eq(self._sequencer.first_block),
                 feeder.step.eq(self._step),
                 feeder.advance.eq(advance),
                 self._blocks[j].read.enable.eq(feeder.read & self._step),
@@ -214,6 +216,7 @@ class Core(wiring.Component):
         connect(m, requantiser.activations, pool.activations)
         connect(m, pool.run, outputs.run)
         m.d.comb += [
+            requantiser.first_parameter.eq(sequencer.first_parameter),
             requantiser.tail_groups.eq(sequencer.tail_groups),
             requantiser.minimum.eq(sequencer.minimum),
             requantiser.maximum.eq(sequencer.maximum),

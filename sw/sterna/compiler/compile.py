@@ -6,7 +6,7 @@ from sterna.compiler.allocation import Allocation, allocate
 from sterna.compiler.fit import FitReport, MemoryUse
 from sterna.compiler.lowering import Op, OpPlane, chunk_count, lower, phase_tiles
 from sterna.spec.configuration import CHUNK, Configuration
-from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor, encode_program
+from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor
 from sterna.spec.image import PARAMETER_BYTES, Image, Region, Section, TensorPlace, pack_parameter
 from sterna.spec.layout import TensorLayout
 from sterna.spec.network import IntegerNetwork
@@ -54,27 +54,37 @@ def _sections(
     ops: list[Op], layouts: dict[str, TensorLayout], allocation: Allocation, configuration: Configuration
 ) -> tuple[tuple[Section, ...], FitReport]:
     c = configuration
-    banks: list[list[np.ndarray]] = [[] for _ in range(c.simd)]
-    masks: list[np.ndarray] = []
+    banks = [np.zeros((0, c.pe), np.int8) for _ in range(c.simd)]
+    masks = [np.zeros((c.simd, 0), np.uint8)]
     parameters = b""
     program: list[int] = []
-    if allocation.used <= c.activation_depth:  # else no address would mean anything
-        descriptors = [_descriptor(op, k == len(ops) - 1, layouts, allocation, c) for k, op in enumerate(ops)]
-        program = encode_program(descriptors)
-    for op in ops:
+    for index, op in enumerate(ops):
+        fits = max(allocation.used, sum(m.shape[1] for m in masks), len(banks[0])) < 1 << 16  # else no address would do
+        if fits:
+            first = {
+                "weights": len(banks[0]),
+                "masks": sum(words.shape[1] for words in masks),
+                "parameters": len(parameters) // PARAMETER_BYTES // c.requantisers,
+            }
+            program += _descriptor(op, index == len(ops) - 1, layouts, allocation, c, first).encode()
+        blocks: list[list[np.ndarray]] = [[] for _ in range(c.simd)]
         for phase in range(op.phases):
             of_planes = [phase_tiles(op, plane, phase, c) for plane in op.planes]
             for tile in range(op.tiles(c.pe)):
                 for tiles in of_planes:
                     masks.append(tiles[tile].masks)
                     for j in range(c.simd):
-                        banks[j].append(tiles[tile].blocks[j])
+                        blocks[j].append(tiles[tile].blocks[j])
+        # An op begins at the same block in every bank.
+        longest = max(sum(map(len, bank)) for bank in blocks)
+        for j, bank in enumerate(blocks):
+            missing = longest - sum(map(len, bank))
+            banks[j] = np.concatenate([banks[j], *bank, np.zeros((missing, c.pe), np.int8)])
         parameters += _parameters(op, c.pe)
-    blocks = [np.concatenate(bank) for bank in banks]
     mask_words = np.concatenate(masks, axis=1)
     sections = [
         Section(Region.WEIGHTS, j * c.weight_depth, pack_trit2(bank).tobytes())
-        for j, bank in enumerate(blocks)
+        for j, bank in enumerate(banks)
         if len(bank)
     ]
     sections += [Section(Region.MASKS, j * c.mask_depth, mask_words[j].tobytes()) for j in range(c.simd)]
@@ -84,7 +94,7 @@ def _sections(
     ]
     pools = [layouts[op.layer.name] for op in ops if op.layer.pool != (1, 1)]
     report = FitReport(c.name, (
-        MemoryUse("weights", "blocks a bank", max(map(len, blocks)), c.weight_depth),
+        MemoryUse("weights", "blocks a bank", len(banks[0]), c.weight_depth),
         MemoryUse("masks", "words a bank", mask_words.shape[1], c.mask_depth),
         MemoryUse("activations", "words a bank", allocation.used, c.activation_depth),
         MemoryUse("parameters", "words", len(parameters) // PARAMETER_BYTES // c.requantisers, c.parameter_depth),
@@ -107,8 +117,14 @@ def _parameters(op: Op, pe: int) -> bytes:
 
 
 def _descriptor(
-    op: Op, last: bool, layouts: dict[str, TensorLayout], allocation: Allocation, c: Configuration
+    op: Op,
+    last: bool,
+    layouts: dict[str, TensorLayout],
+    allocation: Allocation,
+    c: Configuration,
+    first: dict[str, int],
 ) -> OpDescriptor:
+    """``first``: the op's first block, mask word and parameter word."""
     name = op.layer.name
     layout = layouts[name]
     (pool_height, pool_width) = op.layer.pool
@@ -133,6 +149,7 @@ def _descriptor(
         phases=op.phases,
         fraction=lead.element % c.simd,
         fraction_step=lead.step_x % c.simd,
+        **first,
     )
 
 
@@ -155,7 +172,7 @@ def _plane_descriptor(
 
 
 def _cycle_bound(op: Op, destination: TensorLayout, c: Configuration) -> int:
-    outputs = op.height * (op.width + op.phases) * op.tiles(c.pe)
+    outputs = op.height * op.width * op.tiles(c.pe)
     window = sum(
         max(len(plane.rows) * (chunk_count(plane.positions(c.simd, op.phases)) * CHUNK + 2), c.pe // c.requantisers)
         + CYCLES_PER_PLANE

@@ -31,11 +31,10 @@ def _wrapped(values: Int64, bits: int) -> Int64:
 
 @dataclass
 class _Pointers:
-    """Where the next weight block of each bank, mask word and parameter memory word lie."""
+    """Where the next weight block of each bank and the next mask word lie."""
 
     weights: Int64
-    mask: int = 0
-    parameter: int = 0
+    mask: int
 
 
 @dataclass(frozen=True)
@@ -110,33 +109,25 @@ class Machine:
         the hardware's timing.
         """
         program = [int(word) for word in self._program]
-        pointers = _Pointers(np.zeros(self._c.simd, np.int64))
         done = 0
         while True:
             op, size = OpDescriptor.decode(program[entry:])
-            self._run_op(op, offset, flags, pointers)
+            self._run_op(op, offset, flags)
             entry += size
             done += 1
             if op.last or done == ops:
                 return
 
-    def _run_op(self, op: OpDescriptor, offset: int, flags: int, pointers: _Pointers) -> None:
+    def _run_op(self, op: OpDescriptor, offset: int, flags: int) -> None:
         c = self._c
-        parameters = self._read_parameters(op, pointers)
+        pointers = _Pointers(np.full(c.simd, op.weights, np.int64), op.masks)
+        parameters = self._read_parameters(op)
         lanes = (op.tiles - 1) * c.pe + min(op.tail_groups * c.requantisers, c.pe)
         pixels = np.empty((op.height, op.width, lanes), np.int64)
         read = np.zeros(c.activation_depth, bool)
-        # The last row goes on, into the void, until its phases are through: the next op's blocks lie behind them.
-        through = -(-op.width // op.phases) * op.phases
-        for phase in range(op.phases):
+        for phase in range(min(op.phases, op.width)):
             blocks = self._read_blocks(op, pointers)
             columns = np.arange(phase, op.width, op.phases)
-            for x in range(phase, through, op.phases):
-                if x >= op.width:
-                    dropped = [self._window_words(op, plane, offset, np.array([x]))[-1:] for plane in op.planes]
-                    self._outputs(op, parameters, blocks, dropped, flags)
-            if not len(columns):
-                continue
             windows = [self._window_words(op, plane, offset, columns) for plane in op.planes]
             for its, window in zip(blocks, windows, strict=True):
                 read[window[:, its.stored.any(axis=(0, 1))]] = True
@@ -166,12 +157,11 @@ class Machine:
             raise EncodingError(f"the op with destination {op.destination} writes where it reads")
         self._activations[:, at] = flat.T
 
-    def _read_parameters(self, op: OpDescriptor, pointers: _Pointers) -> Int64:
+    def _read_parameters(self, op: OpDescriptor) -> Int64:
         """(planes, tiles · pe, 3): multiplier, shift, bias."""
         c = self._c
-        first = pointers.parameter * c.requantisers
+        first = op.parameters * c.requantisers
         count = op.tiles * len(op.planes) * c.pe
-        pointers.parameter += count // c.requantisers
         tiles = self._parameters[(first + np.arange(count)) % len(self._parameters)]
         by_plane = tiles.reshape(op.tiles, len(op.planes), c.pe, 3).transpose(1, 0, 2, 3)
         return by_plane.reshape(len(op.planes), op.tiles * c.pe, 3)
@@ -205,11 +195,10 @@ class Machine:
         """Activation words of every window of some columns: (height · columns, rows, positions)."""
         simd = self._c.simd
         # Every step along a row adds the same fraction, and a word whenever that passes the last bank.
-        pixels = np.arange(op.width + op.phases)
-        passed = (op.fraction % simd + pixels * (op.fraction_step % simd)) // simd
-        along = pixels * plane.step_x + plane.fractional * passed
+        passed = (op.fraction % simd + np.arange(op.width) * (op.fraction_step % simd)) // simd
+        along = np.arange(op.width) * plane.step_x + plane.fractional * passed
         start = plane.source + (offset if plane.slotted else 0)
-        down = start + np.arange(op.height) * (int(along[op.width - 1]) + plane.step_row)
+        down = start + np.arange(op.height) * (int(along[-1]) + plane.step_row)
         starts = (down[:, None] + along[columns]).reshape(-1, 1, 1)
         within = np.arange(plane.rows)[:, None] * plane.pitch + np.arange(_positions(plane))
         found: Int64 = (starts + within) % self._c.activation_depth

@@ -3,16 +3,14 @@
 A program is a run of ops; an op is ``OP_WORDS`` words followed by ``PLANE_WORDS`` words for each of its planes. One op
 computes one output tensor: for each row, pixel, tile of ``pe`` channels and plane, one *output* is accumulated; the
 planes of a tile are summed, the pixels of a pooling window reduced to their maximum.
-Weights, masks and parameters have no addresses here: each memory is read by a pointer that runs through an op's tiles
-and planes, goes back to the op's start at the next pixel, and stays at the op's end when the next op begins. Where the
-windows of neighbouring pixels begin in different banks (an input of one or three channels), weights are stored once for
-each of ``phases`` pixels, and go back after so many, and at each row. The last row goes on until its phases are
-through, so that the pointers stand behind them; what is computed there is dropped (and counted).
+Weights, masks and parameters are read in order: a pointer to each begins at the op's first word, runs through its tiles
+and planes, and rewinds at the next pixel. Where the windows of neighbouring pixels begin in different banks (an input
+of one or three channels), weights and masks are stored once for each of ``phases`` pixels, and rewind after so many,
+and at each row.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from enum import IntEnum
 from typing import Self
 
 from sterna.spec.errors import EncodingError
@@ -57,8 +55,11 @@ OP_FIELDS = {
     "phases": Field(10, 0, 5, bias=1),  # pixels after which the weights rewind
     "fraction": Field(10, 5, 5),  # bank of the first window's first activation,
     "fraction_step": Field(10, 10, 5),  # and banks by which it moves from pixel to pixel
+    "weights": Field(11, 0, 16),  # first block in every weight bank,
+    "masks": Field(12, 0, 16),  # first mask word in every mask bank,
+    "parameters": Field(13, 0, 16),  # first word of the parameter memory
 }
-OP_WORDS = 11
+OP_WORDS = 14
 
 PLANE_FIELDS = {
     "source": Field(0, 0, 16),  # activation word of the first window
@@ -143,6 +144,9 @@ class OpDescriptor:
     phases: int = 1
     fraction: int = 0
     fraction_step: int = 0
+    weights: int = 0
+    masks: int = 0
+    parameters: int = 0
 
     def encode(self) -> list[int]:
         """The op's words, planes included. Raises :class:`EncodingError` naming a field out of range."""
@@ -183,16 +187,3 @@ def decode_program(words: list[int]) -> list[OpDescriptor]:
         ops.append(op)
         at += used
     return ops
-
-
-class Pointer(IntEnum):
-    """What happens to the weight, mask and parameter pointers when an output begins. Two bits beside each output."""
-
-    CONTINUE = 0
-    """Next tile or plane of the same pixel."""
-    REWIND = 1
-    """Next pixel: back to the start of the op."""
-    REBASE = 2
-    """First output of an op: its start is where the pointer stands."""
-    RESET = 3
-    """First output of a program: zero is its start."""

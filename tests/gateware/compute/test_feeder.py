@@ -11,11 +11,13 @@ from gateware.streams import memory, random_bits, simulate, source
 from sterna.gateware.compute.feeder import Feeder
 from sterna.gateware.compute.scanner import Scanner
 from sterna.spec.configuration import CHUNK, Configuration
-from sterna.spec.descriptors import Pointer
 
 CONFIGURATION = Configuration(
     name="test", simd=1, pe=4, weight_depth=2048, mask_depth=256, activation_depth=512, parameter_depth=16
 )
+
+FIRST_MASK, FIRST_BLOCK = 7, 300
+"""Where the op's masks and blocks begin."""
 
 
 class GatedFeeder(wiring.Component):
@@ -59,15 +61,11 @@ def expected_issues(
     no_activation_skip: bool, no_block_skip: bool,
 ) -> tuple[list[list[tuple[int, int, int]]], int, int]:  # fmt: skip
     """(block, word, present) of each issue, by output; positions and stored blocks walked."""
-    mask_pointer = mask_base = block_pointer = block_base = positions = stored_blocks = 0
+    mask_pointer = block_pointer = positions = stored_blocks = 0
     issues = []
     for output in outputs:
-        if output["pointer"] == Pointer.RESET:
-            mask_pointer = mask_base = block_pointer = block_base = 0
-        elif output["pointer"] == Pointer.REBASE:
-            mask_base, block_base = mask_pointer, block_pointer
-        elif output["pointer"] == Pointer.REWIND:
-            mask_pointer, block_pointer = mask_base, block_base
+        if output["rewind"]:
+            mask_pointer, block_pointer = FIRST_MASK, FIRST_BLOCK
         issued = []
         for row in range(walk["rows"] + 1):
             for chunk in range(walk["chunks"] + 1):
@@ -90,22 +88,18 @@ def random_case(rng: random.Random) -> tuple[dict[str, int], list[dict[str, int]
     rows, chunks = rng.randint(1, 3), rng.randint(1, 3)
     walk = {"rows": rows - 1, "chunks": chunks - 1, "tail": rng.randrange(CHUNK), "pitch": rng.randint(0, 60)}
     reach = (rows - 1) * walk["pitch"] + chunks * CHUNK + CHUNK
-    outputs, tiles = [], rng.randint(1, 3)
-    for op in range(2):
-        for pixel in range(rng.randint(1, 2)):
-            word = rng.randrange(CONFIGURATION.activation_depth - reach)
-            word -= word % CHUNK if rng.random() < 0.3 else 0
-            for tile in range(tiles):
-                begin = Pointer.REBASE if op else Pointer.RESET
-                pointer = Pointer.CONTINUE if tile else Pointer.REWIND if pixel else begin
-                outputs.append({"word": word, "pointer": pointer.value})
+    outputs, tiles, phases = [], rng.randint(1, 3), rng.randint(1, 2)
+    for pixel in range(rng.randint(1, 5)):
+        word = rng.randrange(CONFIGURATION.activation_depth - reach)
+        word -= word % CHUNK if rng.random() < 0.3 else 0
+        outputs += [{"word": word, "rewind": int(tile == 0 and pixel % phases == 0)} for tile in range(tiles)]
     density, active = rng.choice([0, 0.2, 0.5, 1]), rng.choice([0, 0.2, 0.5, 1])
 
     def bits(probability: float) -> int:
         return sum((rng.random() < probability) << k for k in range(CHUNK))
 
-    block_masks = []
-    for _ in range(2 * tiles * rows):
+    block_masks = [bits(0.5) for _ in range(FIRST_MASK)]
+    for _ in range(phases * tiles * rows):
         for chunk in range(chunks):
             mask = bits(density)
             block_masks.append(mask & ((2 << walk["tail"]) - 1) if chunk == chunks - 1 else mask)
@@ -128,6 +122,8 @@ def test_every_position_that_counts_is_issued_once_in_order_under_any_stall(seed
     walked = {"positions": 0, "stored": 0}
 
     async def watch(ctx: Any) -> None:
+        ctx.set(scanner.first_mask, FIRST_MASK)
+        ctx.set(feeder.first_block, FIRST_BLOCK)
         ctx.set(feeder.no_activation_skip, no_activation_skip)
         ctx.set(feeder.no_block_skip, no_block_skip)
         pending = just_advanced = False  # of what stands in the address stage: not looked at; ended its output
@@ -168,7 +164,7 @@ def test_full_chunks_are_issued_without_a_gap() -> None:
     dut = GatedFeeder()
     feeder, scanner = dut.feeder, dut.scanner
     walk = {"rows": 0, "chunks": 3, "tail": CHUNK - 1, "pitch": 0}
-    outputs = [{"word": 0, "pointer": p.value} | walk for p in (Pointer.RESET, Pointer.CONTINUE, Pointer.CONTINUE)]
+    outputs = [{"word": 0, "rewind": rewind} | walk for rewind in (1, 0, 0)]
     rng = random.Random(0)
     cycles = {"issuing": 0, "all": 0}
 

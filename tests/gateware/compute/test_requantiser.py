@@ -10,7 +10,6 @@ from gateware.streams import memory, simulate, sink, source
 from sterna.gateware.compute.requantiser import Requantiser
 from sterna.spec.arithmetic import MAX_SHIFT, SUM_BITS, requantise
 from sterna.spec.configuration import Configuration
-from sterna.spec.descriptors import Pointer
 from sterna.spec.image import pack_parameter
 
 
@@ -35,25 +34,19 @@ def test_groups_are_requantised_in_order_with_their_own_parameters(seed: int) ->
     count, tail = c.pe // lanes, rng.randrange(c.pe // lanes)
     payloads: list[Any] = []
     expected: list[Any] = []
-    pointer = base = 0
-    for op in range(2):
+    first, pointer = rng.randrange(100), 0
+    for _ in range(2):
         tiles = rng.randint(1, 3)
         for pixel in range(2):
             for tile in range(tiles):
                 totals = np.zeros((count, lanes), np.int64)
                 for plane in range(planes):
-                    begin = Pointer.REBASE if op else Pointer.RESET
-                    inner = tile or plane
-                    move = Pointer.CONTINUE if inner else Pointer.REWIND if pixel else begin
-                    if move == Pointer.RESET:
-                        pointer = base = 0
-                    elif move == Pointer.REBASE:
-                        base = pointer
-                    elif move == Pointer.REWIND:
-                        pointer = base
+                    rewind = tile == plane == 0
+                    if rewind:
+                        pointer = first
                     tags = {
-                        "pointer": move.value, "plane_first": plane == 0, "plane_last": plane == planes - 1,
-                        "last_tile": tile == tiles - 1, "drop": rng.random() < 0.1, "row_end": rng.random() < 0.5,
+                        "rewind": rewind, "plane_first": plane == 0, "plane_last": plane == planes - 1,
+                        "last_tile": tile == tiles - 1, "row_end": rng.random() < 0.5,
                         "op_last": pixel == 1 and tile == tiles - 1 and plane == planes - 1,
                         "pool_first": rng.random() < 0.5, "pool_last": rng.random() < 0.5,
                         "pool_column_end": rng.random() < 0.5,
@@ -69,7 +62,7 @@ def test_groups_are_requantised_in_order_with_their_own_parameters(seed: int) ->
                                 totals[group, r] = requantise(wrapped, np.int64(shift), low, high)
                         pointer += 1
                         if plane == planes - 1:
-                            write = not tags["drop"] and (tile < tiles - 1 or group <= tail)
+                            write = tile < tiles - 1 or group <= tail
                             kept = {k: int(tags[k]) for k in ("row_end", "pool_first", "pool_last", "pool_column_end")}
                             ends = {"pixel_end": tags["last_tile"] and last, "op_end": tags["op_last"] and last}
                             flags = {"write": int(write), **{k: int(v) for k, v in ends.items()}, **kept}
@@ -86,6 +79,7 @@ def test_groups_are_requantised_in_order_with_their_own_parameters(seed: int) ->
         ctx.set(dut.minimum, low)
         ctx.set(dut.maximum, high)
         ctx.set(dut.tail_groups, tail)
+        ctx.set(dut.first_parameter, first)
 
     class Words:
         """The parameter port takes structures; the memory holds packed words."""

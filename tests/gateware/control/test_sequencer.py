@@ -8,7 +8,7 @@ import pytest
 from gateware.streams import plain, simulate
 from sterna.gateware.control.sequencer import Sequencer
 from sterna.spec.configuration import Configuration
-from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor, Pointer, encode_program
+from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor, encode_program
 
 CONFIGURATION = Configuration(
     name="test", simd=4, pe=8, act_bits=5, weight_depth=16, mask_depth=16, activation_depth=1024, parameter_depth=16,
@@ -40,6 +40,9 @@ def random_op(rng: random.Random, last: bool) -> OpDescriptor:
         minimum=rng.randint(-15, 0), maximum=rng.randint(0, 15), lead=rng.randrange(99), gap=rng.randrange(99),
         trail=rng.randrange(99), phases=rng.choice([1, 2, 4]), fraction=rng.randrange(4),
         fraction_step=rng.randrange(4),
+        weights=rng.randrange(16),
+        masks=rng.randrange(16),
+        parameters=rng.randrange(16),
     )  # fmt: skip
 
 
@@ -50,42 +53,33 @@ def expected_outputs(ops: list[OpDescriptor], offset: int) -> list[dict[str, Any
         windows = [plane.source + offset * plane.slotted for plane in op.planes]
         for y in range(op.height):
             fraction = op.fraction
-            x = phase = 0
-            while True:
-                last_row, last_column = y == op.height - 1, x >= op.width - 1
-                phases_end = phase == op.phases - 1
+            for x in range(op.width):
+                last_row, last_column = y == op.height - 1, x == op.width - 1
                 for tile in range(op.tiles):
                     for k, plane in enumerate(op.planes):
                         inner = tile or k
-                        begin = Pointer.REBASE if index else Pointer.RESET
-                        outer = Pointer.REWIND if x or y else begin
-                        weights = Pointer.CONTINUE if inner or phase else outer
-                        at = min(x, op.width - 1)
-                        last = last_row and last_column and phases_end and tile == op.tiles - 1
+                        last = last_row and last_column and tile == op.tiles - 1
                         outputs.append({
                             "op": index,
                             "request": {
-                                "word": windows[k] % DEPTH, "pointer": int(weights), "rows": plane.rows - 1,
+                                "word": windows[k] % DEPTH, "rewind": int(not inner and x % op.phases == 0),
+                                "rows": plane.rows - 1,
                                 "chunks": plane.chunks - 1, "tail": plane.tail - 1, "pitch": plane.pitch,
                             },
                             "tags": {
-                                "pointer": int(Pointer.CONTINUE if inner else outer),
+                                "rewind": int(not inner),
                                 "plane_first": k == 0, "plane_last": k == len(op.planes) - 1,
-                                "last_tile": tile == op.tiles - 1, "drop": x >= op.width,
-                                "pool_first": at % op.pool_width == 0 and y % op.pool_height == 0,
-                                "pool_last": (at + 1) % op.pool_width == 0 and (y + 1) % op.pool_height == 0,
-                                "pool_column_end": (at + 1) % op.pool_width == 0,
+                                "last_tile": tile == op.tiles - 1,
+                                "pool_first": x % op.pool_width == 0 and y % op.pool_height == 0,
+                                "pool_last": (x + 1) % op.pool_width == 0 and (y + 1) % op.pool_height == 0,
+                                "pool_column_end": (x + 1) % op.pool_width == 0,
                                 "row_end": last_column and not last_row,
                                 "op_last": last and k == len(op.planes) - 1,
                             },
                         })  # fmt: skip
                 carry, fraction = divmod(fraction + op.fraction_step, CONFIGURATION.simd)
-                end = last_column and not last_row
                 for k, plane in enumerate(op.planes):
-                    windows[k] += plane.step_row if end else plane.step_x + carry * plane.fractional
-                x, phase = x + 1, (phase + 1) % op.phases
-                if end or (last_row and last_column and phases_end):
-                    break
+                    windows[k] += plane.step_row if last_column else plane.step_x + carry * plane.fractional
     return outputs
 
 
@@ -141,6 +135,8 @@ def test_every_output_of_every_op_is_asked_for_once_in_order_and_ops_wait_for_wh
                     assert (ctx.get(dut.place.gap), ctx.get(dut.place.trail)) == (op.gap, op.trail)
                     settings = tuple(map(ctx.get, (dut.tail_groups, dut.minimum, dut.maximum)))
                     assert settings == (op.tail_groups - 1, op.minimum, op.maximum)
+                    first = tuple(map(ctx.get, (dut.first_block, dut.first_mask, dut.first_parameter)))
+                    assert first == (op.weights, op.masks, op.parameters)
                 ctx.set(dut.op_done, done)
                 _, _, valid, ready, payload = await ctx.tick().sample(
                     dut.outputs.valid, dut.outputs.ready, dut.outputs.payload

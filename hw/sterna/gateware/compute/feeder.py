@@ -8,7 +8,6 @@ from amaranth.lib.wiring import In, Out
 
 from sterna.gateware.compute.scanner import OFFSET_BITS, fetched_chunk
 from sterna.spec.configuration import CHUNK, Configuration
-from sterna.spec.descriptors import Pointer
 
 COUNT_BITS = CHUNK.bit_length()
 
@@ -18,7 +17,8 @@ class Feeder(wiring.Component):
 
     Two chunks wait here, ``current`` and ``queued``; a chunk with nothing to issue is dropped as it comes and takes no
     cycle, unless it ends its output. The weight pointer advances by the population count of each chunk's block mask, so
-    zero blocks take no storage and no pointer table, and rewinds as ``Pointer`` says. After an output's last position
+    zero blocks take no storage and no pointer table; it begins again at ``first_block`` with an output that rewinds.
+    After an output's last position
     the feeder waits (``complete``) until all feeders are there (``advance``).
 
     Flow: ``chunks.ready`` says that there is room; a chunk counts when all feeders have it (``take``). Issue moves with
@@ -33,6 +33,7 @@ class Feeder(wiring.Component):
             "take": In(1),
             "activation_mask": In(CHUNK),
             "block_mask": In(CHUNK),
+            "first_block": In((c.weight_depth - 1).bit_length()),
             "no_activation_skip": In(1),
             "no_block_skip": In(1),
             "stored": Out(COUNT_BITS),  # blocks of the chunk that stands at the input
@@ -64,12 +65,11 @@ class Feeder(wiring.Component):
         activation_mask = Signal(CHUNK)
         arriving = Signal(entry)
         after = Signal(block_bits)  # weight pointer after the last chunk that came
-        base = Signal(block_bits)  # … at the op's start
         begin = Signal(block_bits)
         m.d.comb += [
             self.stored.eq(_population(self.block_mask)),
             activation_mask.eq(Mux(shift.any(), Cat(lower, self.activation_mask) >> shift, self.activation_mask)),
-            begin.eq(after),
+            begin.eq(Mux(fetched.rewind, self.first_block, after)),
             arriving.mask.eq(
                 (activation_mask | self.no_activation_skip.replicate(CHUNK))
                 & (self.block_mask | (fetched.positions & self.no_block_skip.replicate(CHUNK)))
@@ -79,17 +79,10 @@ class Feeder(wiring.Component):
             arriving.word.eq(fetched.word),
             arriving.last.eq(fetched.last),
         ]
-        with m.Switch(fetched.pointer):
-            with m.Case(Pointer.REWIND):
-                m.d.comb += begin.eq(base)
-            with m.Case(Pointer.RESET):
-                m.d.comb += begin.eq(0)
         with m.If(self.take):
             m.d.sync += lower.eq(self.activation_mask)
             with m.If(~fetched.half):
                 m.d.sync += after.eq(begin + self.stored)
-                with m.If((fetched.pointer == Pointer.REBASE) | (fetched.pointer == Pointer.RESET)):
-                    m.d.sync += base.eq(begin)
 
         # Queue: what comes goes to `current` if that is free and nothing is queued, else to `queued`.
         current, queued = Signal(entry), Signal(entry)

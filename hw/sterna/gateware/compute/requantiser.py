@@ -10,7 +10,7 @@ from sterna.gateware.compute.capture import sum_group
 from sterna.gateware.memory.ram import Ram, ReadPort
 from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS
 from sterna.spec.configuration import Configuration
-from sterna.spec.descriptors import OP_FIELDS, Pointer
+from sterna.spec.descriptors import OP_FIELDS
 
 PARAMETER = data.StructLayout(
     {"multiplier": unsigned(MULTIPLIER_BITS), "shift": unsigned(SHIFT_BITS), "bias": signed(SUM_BITS)}
@@ -42,7 +42,7 @@ def group_flags() -> data.StructLayout:
 class Requantiser(wiring.Component):
     """``requantisers`` multipliers side by side, four stages: parameters, product, sum over planes, shift and clamp.
 
-    Parameters are read by a pointer that goes on with every group and rewinds as the output's ``Pointer`` says. Sums of
+    Parameters are read in order, a word a group, from ``first_parameter`` on with an output that rewinds. Sums of
     planes before the last go to a memory of one output's groups and come back with the next plane: ``b`` is that of the
     first plane's parameter word, ``s`` that of the last's.
     Latency: four cycles. Throughput: one group a cycle. Flow: valid/ready at both ends; all stages hold together.
@@ -52,6 +52,7 @@ class Requantiser(wiring.Component):
         self.configuration = c = configuration
         super().__init__({
             "groups": In(stream.Signature(sum_group(c))),
+            "first_parameter": In((c.parameter_depth - 1).bit_length()),
             "tail_groups": In(OP_FIELDS["tail_groups"].width),  # minus one
             "minimum": In(signed(c.act_bits)),
             "maximum": In(signed(c.act_bits)),
@@ -82,7 +83,7 @@ class Requantiser(wiring.Component):
                 at[0].group.eq(group.group),
                 at[0].plane_first.eq(tags.plane_first),
                 at[0].plane_last.eq(tags.plane_last),
-                at[0].flags.write.eq(~tags.drop & (~tags.last_tile | (group.group <= self.tail_groups))),
+                at[0].flags.write.eq(~tags.last_tile | (group.group <= self.tail_groups)),
                 at[0].flags.pixel_end.eq(tags.last_tile & group.last),
                 at[0].flags.row_end.eq(tags.row_end),
                 at[0].flags.op_end.eq(tags.op_last & group.last),
@@ -95,23 +96,13 @@ class Requantiser(wiring.Component):
             ]
             m.d.sync += [at[k + 1].eq(at[k]) for k in range(3)]
 
-        # Parameters: the pointer's move belongs to the output's first group.
         pointer = Signal((c.parameter_depth - 1).bit_length())
-        base = Signal.like(pointer)
         m.d.comb += [
             self.parameters.enable.eq(go & self.groups.valid),
-            self.parameters.address.eq(pointer),
+            self.parameters.address.eq(Mux(group.first & tags.rewind, self.first_parameter, pointer)),
         ]
-        with m.If(group.first):
-            with m.Switch(tags.pointer):
-                with m.Case(Pointer.REWIND):
-                    m.d.comb += self.parameters.address.eq(base)
-                with m.Case(Pointer.RESET):
-                    m.d.comb += self.parameters.address.eq(0)
         with m.If(self.parameters.enable):
             m.d.sync += pointer.eq(self.parameters.address + 1)
-            with m.If(group.first & ((tags.pointer == Pointer.REBASE) | (tags.pointer == Pointer.RESET))):
-                m.d.sync += base.eq(self.parameters.address)
 
         # Sums of planes: read with the parameters, written with the total. A group comes again four groups later at the
         # soonest (`requantisers` ≤ pe / 4), just after its sum is written.

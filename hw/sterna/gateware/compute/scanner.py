@@ -8,19 +8,19 @@ from amaranth.lib.wiring import In, Out
 
 from sterna.gateware.memory.ram import ReadPort
 from sterna.spec.configuration import CHUNK, Configuration
-from sterna.spec.descriptors import PLANE_FIELDS, Pointer
+from sterna.spec.descriptors import PLANE_FIELDS
 
 OFFSET_BITS = (CHUNK - 1).bit_length()
 
 
 def output_request(configuration: Configuration) -> data.StructLayout:
-    """One output to accumulate: where its window begins, how it is walked, what the weight and mask pointers do.
+    """One output to accumulate: where its window begins, how it is walked, whether weights and masks begin again.
 
     Counts are stored minus one, as in the descriptor.
     """
     return data.StructLayout({
         "word": (configuration.activation_depth - 1).bit_length(),
-        "pointer": max(Pointer).bit_length(),
+        "rewind": 1,
         "rows": PLANE_FIELDS["rows"].width,
         "chunks": PLANE_FIELDS["chunks"].width,
         "tail": PLANE_FIELDS["tail"].width,
@@ -38,7 +38,7 @@ def fetched_chunk(configuration: Configuration) -> data.StructLayout:
         "word": (configuration.activation_depth - 1).bit_length(),
         "positions": CHUNK,  # those of the window: all but in a row's last chunk
         "last": 1,  # of the output
-        "pointer": max(Pointer).bit_length(),
+        "rewind": 1,  # the weights begin again
     })  # fmt: skip
 
 
@@ -46,8 +46,8 @@ class Scanner(wiring.Component):
     """For each output, the chunks of its window rows, one a cycle; all banks have them at the same addresses.
 
     A window may begin at any word: the feeders then shift each activation mask together from two words, of which the
-    row's first costs a read of its own. The mask pointer runs through an output's planes and tiles and rewinds as
-    ``Pointer`` says. Reading ahead goes on over the end of an output, so its few cycles of latency do not show.
+    row's first costs a read of its own. Block masks are read in order, from ``first_mask`` on with an output that
+    rewinds. Reading ahead goes on over the end of an output, so its few cycles of latency do not show.
 
     Latency: two cycles from request to the first chunk. Throughput: one chunk a cycle. Flow: valid/ready at both ends;
     the memories hold their data while a chunk waits.
@@ -57,6 +57,7 @@ class Scanner(wiring.Component):
         self.configuration = c = configuration
         super().__init__({
             "outputs": In(stream.Signature(output_request(c))),
+            "first_mask": In((c.mask_depth - 1).bit_length()),
             "activation_masks": Out(ReadPort(c.activation_depth // CHUNK, 0)),
             "block_masks": Out(ReadPort(c.mask_depth, 0)),
             "chunks": Out(stream.Signature(fetched_chunk(c))),
@@ -72,10 +73,9 @@ class Scanner(wiring.Component):
         chunks, chunks_left = Signal(PLANE_FIELDS["chunks"].width), Signal(PLANE_FIELDS["chunks"].width)
         tail = Signal(PLANE_FIELDS["tail"].width)
         pitch = Signal.like(word)
-        pointer = Signal(Pointer)
+        rewind = Signal()
         halfway = Signal()  # the lower half of this unaligned row is read
         mask_pointer = Signal((c.mask_depth - 1).bit_length())
-        mask_base = Signal.like(mask_pointer)  # where the op began
 
         unaligned = word[:OFFSET_BITS].any()
         half = unaligned & ~halfway
@@ -96,24 +96,19 @@ class Scanner(wiring.Component):
                 halfway.eq(0),
                 word.eq(request.word),
                 row_word.eq(request.word),
-                pointer.eq(request.pointer),
+                rewind.eq(request.rewind),
                 rows_left.eq(request.rows),
                 chunks.eq(request.chunks),
                 chunks_left.eq(request.chunks),
                 tail.eq(request.tail),
                 pitch.eq(request.pitch),
             ]
-            with m.If(self.outputs.valid), m.Switch(request.pointer):
-                with m.Case(Pointer.REWIND):
-                    m.d.sync += mask_pointer.eq(mask_base)
-                with m.Case(Pointer.REBASE):
-                    m.d.sync += mask_base.eq(mask_pointer)
-                with m.Case(Pointer.RESET):
-                    m.d.sync += [mask_pointer.eq(0), mask_base.eq(0)]
+            with m.If(self.outputs.valid & request.rewind):
+                m.d.sync += mask_pointer.eq(self.first_mask)
         with m.If(scan):
             m.d.sync += halfway.eq(half | (unaligned & ~row_end))
             with m.If(~half):
-                m.d.sync += [mask_pointer.eq(mask_pointer + 1), pointer.eq(Pointer.CONTINUE)]
+                m.d.sync += [mask_pointer.eq(mask_pointer + 1), rewind.eq(0)]
                 with m.If(row_end):
                     m.d.sync += [
                         row_word.eq(row_word + pitch),
@@ -133,6 +128,6 @@ class Scanner(wiring.Component):
                 chunk.word.eq(word),
                 chunk.positions.eq(Mux(row_end, (2 << tail) - 1, (1 << CHUNK) - 1)),
                 chunk.last.eq(row_end & (rows_left == 0)),
-                chunk.pointer.eq(pointer),
+                chunk.rewind.eq(rewind),
             ]
         return m

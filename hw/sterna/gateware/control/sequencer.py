@@ -12,7 +12,7 @@ from sterna.gateware.interfaces import run_request
 from sterna.gateware.memory.packer import run_place
 from sterna.gateware.memory.ram import ReadPort, WritePort
 from sterna.spec.configuration import Configuration
-from sterna.spec.descriptors import OP_FIELDS, OP_WORDS, PLANE_FIELDS, PLANE_WORDS, WORD_BITS, Field, Pointer
+from sterna.spec.descriptors import OP_FIELDS, OP_WORDS, PLANE_FIELDS, PLANE_WORDS, WORD_BITS, Field
 
 
 def scheduled_output(configuration: Configuration) -> data.StructLayout:
@@ -27,10 +27,10 @@ class Sequencer(wiring.Component):
     with one plane the descriptor is read once; with more, at each output (9 cycles, about what an output takes to
     drain).
     The next op's descriptor is read while the last outputs of an op drain. An op begins when the one before has written
-    its last activation (``op_done``): it may read what that wrote. What the far end of the pipeline uses (``place``,
-    ``tail_groups``, ``minimum``, ``maximum``) changes only then, with ``begin``.
+    its last activation (``op_done``): it may read what that wrote. What the pipeline uses of a descriptor (``place``,
+    ``first_block`` … ``maximum``) changes only then, with ``begin``.
 
-    Latency: 20 cycles from ``start`` to the first output, 1 from ``op_done`` to the next op's first.
+    Latency: 23 cycles from ``start`` to the first output, 1 from ``op_done`` to the next op's first.
     Bad programs cannot hang it: every loop is counted, and ``CYCLES`` grows visibly.
     """
 
@@ -46,6 +46,9 @@ class Sequencer(wiring.Component):
             "no_activation_skip": Out(1),
             "no_block_skip": Out(1),
             "begin": Out(1),
+            "first_block": Out((c.weight_depth - 1).bit_length()),
+            "first_mask": Out((c.mask_depth - 1).bit_length()),
+            "first_parameter": Out((c.parameter_depth - 1).bit_length()),
             "place": Out(run_place(c)),
             "tail_groups": Out(OP_FIELDS["tail_groups"].width),
             "minimum": Out(signed(c.act_bits)),
@@ -89,6 +92,9 @@ class Sequencer(wiring.Component):
         phases = op_field("phases")
         fraction_start, fraction_step = op_field("fraction", bank_bits), op_field("fraction_step", bank_bits)
         next_tail, next_slotted = op_field("tail_groups"), op_field("slotted")
+        next_block = op_field("weights", self.first_block.shape().width)
+        next_mask = op_field("masks", self.first_mask.shape().width)
+        next_parameter = op_field("parameters", self.first_parameter.shape().width)
         next_minimum, next_maximum = op_field("minimum", c.act_bits), op_field("maximum", c.act_bits)
         next_place = {
             "word": op_field("destination", word_bits),
@@ -105,7 +111,7 @@ class Sequencer(wiring.Component):
         offset = Signal(word_bits)
         ops_left = Signal(8)
         writing = Signal()  # an op has begun and not written its last activation
-        program_first, op_first, pixel_first = Signal(), Signal(), Signal()
+        pixel_first = Signal()  # of the pixel's outputs
         plane, tile = Signal.like(planes), Signal.like(tiles)
         column, row = Signal.like(width), Signal.like(height)
         pool_column, pool_row = Signal.like(pool_width), Signal.like(pool_height)
@@ -115,15 +121,13 @@ class Sequencer(wiring.Component):
         last_column, last_row = column == width, row == height
         pixel_end = last_plane & last_tile
         pool_column_end, pool_row_end = pool_column == pool_width, pool_row == pool_height
-        phases_end = phase == phases
         single = planes == 0
-        dropping = Signal()  # the last row is through, but not its phases: the next op's weights lie behind them
 
         moved = fraction + fraction_step
         window = Signal(word_bits)  # of this plane, in a register while there is only one
         next_window = Signal(word_bits)
         m.d.comb += next_window.eq(
-            window + Mux(last_column & ~last_row, step_row, step_x + (fractional & moved[bank_bits : bank_bits + 1]))
+            window + Mux(last_column, step_row, step_x + (fractional & moved[bank_bits : bank_bits + 1]))
         )
 
         output = self.outputs.payload
@@ -136,9 +140,9 @@ class Sequencer(wiring.Component):
             request.chunks.eq(plane_field("chunks")),
             request.tail.eq(plane_field("tail")),
             request.pitch.eq(plane_field("pitch", word_bits)),
-            # parameters go back at every pixel, weights and masks when the phases are through
-            tags.pointer.eq(Mux(pixel_first, Pointer.REWIND, Pointer.CONTINUE)),
-            request.pointer.eq(Mux(pixel_first & (phase == 0), Pointer.REWIND, Pointer.CONTINUE)),
+            # parameters begin again at every pixel, weights and masks when the phases are through
+            tags.rewind.eq(pixel_first),
+            request.rewind.eq(pixel_first & (phase == 0)),
             tags.plane_first.eq(plane == 0),
             tags.plane_last.eq(last_plane),
             tags.last_tile.eq(last_tile),
@@ -146,12 +150,8 @@ class Sequencer(wiring.Component):
             tags.pool_last.eq(pool_column_end & pool_row_end),
             tags.pool_column_end.eq(pool_column_end),
             tags.row_end.eq(last_column & ~last_row),
-            tags.drop.eq(dropping),
-            tags.op_last.eq(pixel_end & last_column & last_row & phases_end),
+            tags.op_last.eq(pixel_end & last_column & last_row),
         ]
-        with m.If(op_first):
-            beginning = Mux(program_first, Pointer.RESET, Pointer.REBASE)
-            m.d.comb += [tags.pointer.eq(beginning), request.pointer.eq(beginning)]
         m.d.comb += [
             self.windows.enable.eq(taken & last_tile & ~single),
             self.windows.address.eq(counter - 1),
@@ -174,7 +174,6 @@ class Sequencer(wiring.Component):
                         ops_left.eq(asked.ops),
                         self.no_activation_skip.eq(asked.no_activation_skip),
                         self.no_block_skip.eq(asked.no_block_skip),
-                        program_first.eq(1),
                         self.running.eq(1),
                         index.eq(0),
                         new_op.eq(1),
@@ -195,11 +194,13 @@ class Sequencer(wiring.Component):
                         m.d.sync += [
                             window.eq(start_window),
                             fraction.eq(fraction_start),
+                            self.first_block.eq(next_block),
+                            self.first_mask.eq(next_mask),
+                            self.first_parameter.eq(next_parameter),
                             self.tail_groups.eq(next_tail),
                             self.minimum.eq(next_minimum),
                             self.maximum.eq(next_maximum),
                             new_op.eq(0),
-                            op_first.eq(1),
                             pixel_first.eq(1),
                             first_pixel.eq(1),
                             writing.eq(1),
@@ -209,8 +210,6 @@ class Sequencer(wiring.Component):
                 m.d.comb += self.outputs.valid.eq(1)
                 with m.If(taken):
                     m.d.sync += [
-                        program_first.eq(0),
-                        op_first.eq(0),
                         pixel_first.eq(pixel_end),
                         plane.eq(Mux(last_plane, 0, plane + 1)),
                     ]
@@ -221,12 +220,10 @@ class Sequencer(wiring.Component):
                     with m.If(pixel_end):
                         m.d.sync += [
                             first_pixel.eq(0),
-                            phase.eq(Mux(phases_end, 0, phase + 1)),
+                            phase.eq(Mux(phase == phases, 0, phase + 1)),
                             fraction.eq(moved),
                         ]
-                        with m.If(last_column & last_row):
-                            m.d.sync += dropping.eq(1)
-                        with m.Elif(last_column):
+                        with m.If(last_column):
                             m.d.sync += [
                                 column.eq(0),
                                 row.eq(row + 1),
@@ -242,7 +239,7 @@ class Sequencer(wiring.Component):
                             ]
                     with m.If(tags.op_last):
                         m.d.sync += [
-                            Cat(column, row, pool_column, pool_row, phase, dropping).eq(0),
+                            Cat(column, row, pool_column, pool_row, phase).eq(0),
                             index.eq(0),
                             new_op.eq(1),
                             ops_left.eq(ops_left - 1),

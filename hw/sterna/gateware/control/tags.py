@@ -2,17 +2,14 @@
 
 from amaranth.lib import data
 
-from sterna.spec.descriptors import Pointer
-
 
 def output_tags() -> data.StructLayout:
     """Tags of one output: one plane of one tile of one pixel."""
     return data.StructLayout({
-        "pointer": max(Pointer).bit_length(),  # of the parameters
+        "rewind": 1,          # the parameters begin again
         "plane_first": 1,
         "plane_last": 1,
         "last_tile": 1,
-        "drop": 1,            # only moves the pointers on, to the end of the op's last phase
         "pool_first": 1,      # first and last pixel of a pooling window
         "pool_last": 1,
         "pool_column_end": 1, # the next pixel belongs to the next window of the row
