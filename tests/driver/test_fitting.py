@@ -7,7 +7,7 @@ from sterna.compiler import compile_network
 from sterna.driver.fitting import check_image
 from sterna.spec.configuration import Configuration
 from sterna.spec.errors import ImageError
-from sterna.spec.image import Region, Section, TensorPlace
+from sterna.spec.image import OpPlace, Region, Section, TensorPlace
 from sterna.spec.layout import TensorLayout
 from sterna.spec.network import IntegerNetwork
 
@@ -16,20 +16,30 @@ def place(name: str, word: int, channels: int, simd: int = 4) -> TensorPlace:
     return TensorPlace(name, word, TensorLayout(height=1, width=1, channels=channels, simd=simd, pixel=channels))
 
 
-REPLACE: dict[str, Any] = {
-    "entry": (64, "the image starts at program word 64; the device has 64"),
-    "slot_offset": (12, "the image has slot offset 12; allowed: multiples of 8"),
-    "outputs": ((), "the image has no outputs"),
-    "input": (place("input", 4, 37), "the image's input begins at word 4; allowed: multiples of 8"),
-    "ops": ((place("a", 1023, 5),), "the image's tensor 'a' reaches activation word 1025; the device has 1024"),
-}
+REPLACE: list[tuple[str, Any, str]] = [
+    ("entry", 64, "the image starts at program word 64; the device has 64"),
+    ("slot_offset", 12, "the image has slot offset 12; allowed: multiples of 8"),
+    ("outputs", (), "the image has no outputs"),
+    ("input", place("input", 4, 37), "the image's input begins at word 4; allowed: multiples of 8"),
+    (
+        "ops",
+        (OpPlace(place("a", 1023, 5), 0, ()),),
+        "the image's tensor 'a' reaches activation word 1025; the device has 1024",
+    ),
+    (
+        "ops",
+        (OpPlace(place("a", 0, 5), 64, ()),),
+        "the image's op 'a' starts at program word 64; the device has 64",
+    ),
+]
 
 
-@pytest.mark.parametrize("field", REPLACE)
-def test_an_image_out_of_bounds_is_refused(network: IntegerNetwork, configuration: Configuration, field: str) -> None:
+@pytest.mark.parametrize(("field", "value", "message"), REPLACE)
+def test_an_image_out_of_bounds_is_refused(
+    network: IntegerNetwork, configuration: Configuration, field: str, value: Any, message: str
+) -> None:
     image = compile_network(network, configuration)
     check_image(image, configuration, network)
-    value, message = REPLACE[field]
     with pytest.raises(ImageError, match=message):
         check_image(dataclasses.replace(image, **{field: value}), configuration)
 

@@ -4,14 +4,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from networks import random_configuration, random_images, random_network
+from networks import random_configuration, random_dense_network, random_images, random_network
+from sterna.compiler import compile_network
 from sterna.driver import Device
 from sterna.golden import trace
 from sterna.link.emulator import Emulator
 from sterna.link.machine import Machine
-from sterna.spec.configuration import Configuration
+from sterna.spec.configuration import Configuration, configuration_named
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor, encode_program
-from sterna.spec.image import Image, Region, Section, TensorPlace, pack_parameter
+from sterna.spec.errors import DeviceRefusedError, InputError, ModelError
+from sterna.spec.image import Image, OpPlace, Region, Section, TensorPlace, pack_parameter
 from sterna.spec.layout import TensorLayout, bank_rows, whole_chunks
 from sterna.spec.trits import pack_trit2
 
@@ -43,7 +45,8 @@ def copying(configuration: Configuration) -> Image:
     place = TensorPlace("copy", output, OUTPUT)
     return Image(
         digest=c.digest, entry=0, slot_offset=output + whole_chunks(OUTPUT.words),
-        input=TensorPlace("image", 0, INPUT), outputs=(place,), ops=(place,), estimated_cycles=10_000,
+        input=TensorPlace("image", 0, INPUT), outputs=(place,), ops=(OpPlace(place, 0, ("image",)),),
+        estimated_cycles=10_000,
         sections=(
             *blocks, *masks, Section(Region.PARAMETERS, 0, parameters),
             Section(Region.PROGRAM, 0, np.array(encode_program([op]), "<u2").tobytes()),
@@ -113,3 +116,37 @@ def test_networks_of_every_kind_give_what_golden_gives(seed: int) -> None:
     tensors = trace(network, images[:1])
     for name, tensor in device.trace(images[0]).items():
         assert np.array_equal(tensor, tensors[name][0]), name
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_one_layer_alone_gives_what_its_network_gives(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    configuration = random_configuration(rng)
+    network = random_network(rng, configuration)
+    device = Device(Emulator(configuration, seed=seed), configuration=configuration)
+    device.load(network)
+    for layer in network.layers[::-1]:
+        if len({plane.source for plane in layer.planes}) > 1:
+            with pytest.raises(ModelError, match=rf"^layer '{layer.name}' reads \d tensors; one can run on its own"):
+                device.linear(layer.name, np.zeros((1, 1)))
+            continue
+        alone = network.layer(layer.name)
+        x = random_images(rng, alone, 3)
+        assert np.array_equal(device.linear(layer.name, x), alone.predict(x))
+        with pytest.raises(InputError):
+            device.linear(layer.name, x + 500)
+    with pytest.raises(ModelError, match=r"^no layer 'nothing'; known: "):
+        device.linear("nothing", np.zeros((1, 1)))
+    images = random_images(rng, network, 2)
+    found, expected = device.infer(images), network.predict(images)
+    for one, other in zip(*(r if isinstance(r, tuple) else (r,) for r in (found, expected)), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_a_layer_alone_needs_the_network() -> None:
+    configuration = configuration_named("icebreaker")
+    network = random_dense_network(np.random.default_rng(0), 8)
+    device = Device(Emulator(configuration), configuration=configuration)
+    device.load(compile_network(network, configuration))
+    with pytest.raises(DeviceRefusedError, match=r"^only an image is loaded; linear needs the network"):
+        device.linear(network.layers[0].name, np.zeros((1, 1)))

@@ -11,7 +11,17 @@ from sterna.spec import image as image_module
 from sterna.spec.configuration import FORMAT_VERSION, configuration_named
 from sterna.spec.errors import ImageError
 from sterna.spec.frames import crc32c
-from sterna.spec.image import MAGIC, Image, Region, Section, TensorPlace, pack_parameter, region_words, word_bytes
+from sterna.spec.image import (
+    MAGIC,
+    Image,
+    OpPlace,
+    Region,
+    Section,
+    TensorPlace,
+    pack_parameter,
+    region_words,
+    word_bytes,
+)
 from sterna.spec.layout import TensorLayout
 
 few = st.integers(1, 300)
@@ -27,7 +37,10 @@ images = st.builds(
     slot_offset=st.integers(0, 65535),
     input=places,
     outputs=st.lists(places, max_size=3).map(tuple),
-    ops=st.lists(places, max_size=3).map(tuple),
+    ops=st.lists(
+        st.builds(OpPlace, places, st.integers(0, 65535), st.lists(st.text(max_size=3), max_size=2).map(tuple)),
+        max_size=3,
+    ).map(tuple),
     estimated_cycles=st.integers(0, 2**40),
     sections=st.lists(
         st.builds(Section, st.sampled_from(Region), st.integers(0, 1 << 20), st.binary(max_size=40)), max_size=4
@@ -35,7 +48,8 @@ images = st.builds(
 )
 PLACE = TensorPlace("image", 0, TensorLayout(height=1, width=1, channels=4, simd=4, pixel=4))
 SMALL = Image(
-    digest=bytes(range(8)), entry=0, slot_offset=8, input=PLACE, outputs=(PLACE,), ops=(PLACE,), estimated_cycles=99,
+    digest=bytes(range(8)), entry=0, slot_offset=8, input=PLACE, outputs=(PLACE,), 
+    ops=(OpPlace(PLACE, 3, ("image",)),), estimated_cycles=99,
     sections=(Section(Region.WEIGHTS, 0, b"ab"), Section(Region.PROGRAM, 2, b"cdef")),
 )  # fmt: skip
 

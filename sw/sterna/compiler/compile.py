@@ -7,7 +7,7 @@ from sterna.compiler.fit import FitReport, MemoryUse
 from sterna.compiler.lowering import Op, OpPlane, chunk_count, lower, phase_tiles
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor
-from sterna.spec.image import PARAMETER_BYTES, Image, Region, Section, TensorPlace, pack_parameter
+from sterna.spec.image import PARAMETER_BYTES, Image, OpPlace, Region, Section, TensorPlace, pack_parameter
 from sterna.spec.layout import TensorLayout
 from sterna.spec.network import IntegerNetwork
 from sterna.spec.trits import pack_trit2
@@ -26,7 +26,7 @@ def compile_network(network: IntegerNetwork, configuration: Configuration) -> Im
     """
     ops, layouts = lower(network, configuration)
     allocation = allocate(network, ops, layouts)
-    sections, report = _sections(ops, layouts, allocation, configuration)
+    sections, entries, report = _sections(ops, layouts, allocation, configuration)
     report.check()
 
     def place(tensor: str) -> TensorPlace:
@@ -38,7 +38,10 @@ def compile_network(network: IntegerNetwork, configuration: Configuration) -> Im
         slot_offset=allocation.slot_offset,
         input=place(network.input.name),
         outputs=tuple(map(place, network.outputs)),
-        ops=tuple(place(op.layer.name) for op in ops),
+        ops=tuple(
+            OpPlace(place(op.layer.name), entry, tuple(plane.source for plane in op.planes))
+            for op, entry in zip(ops, entries, strict=True)
+        ),
         estimated_cycles=sum(_cycle_bound(op, layouts[op.layer.name], configuration) for op in ops),
         sections=sections,
     )
@@ -47,19 +50,22 @@ def compile_network(network: IntegerNetwork, configuration: Configuration) -> Im
 def fit_report(network: IntegerNetwork, configuration: Configuration) -> FitReport:
     """Use of every memory, whether the network fits or not. Raises :class:`FitError` only for layers it cannot run."""
     ops, layouts = lower(network, configuration)
-    return _sections(ops, layouts, allocate(network, ops, layouts), configuration)[1]
+    return _sections(ops, layouts, allocate(network, ops, layouts), configuration)[2]
 
 
 def _sections(
     ops: list[Op], layouts: dict[str, TensorLayout], allocation: Allocation, configuration: Configuration
-) -> tuple[tuple[Section, ...], FitReport]:
+) -> tuple[tuple[Section, ...], list[int], FitReport]:
+    """Sections, the program word where each op begins, and what they take."""
     c = configuration
     banks = [np.zeros((0, c.pe), np.int8) for _ in range(c.simd)]
     masks = [np.zeros((c.simd, 0), np.uint8)]
     parameters = b""
     program: list[int] = []
+    entries: list[int] = []
     for index, op in enumerate(ops):
         fits = max(allocation.used, sum(m.shape[1] for m in masks), len(banks[0])) < 1 << 16  # else no address would do
+        entries.append(len(program))
         if fits:
             first = {
                 "weights": len(banks[0]),
@@ -101,7 +107,7 @@ def _sections(
         MemoryUse("pool", "groups", max((p.width * p.pixel // c.requantisers for p in pools), default=0), c.pool_depth),
         MemoryUse("program", "words", len(program), c.program_depth),
     ))  # fmt: skip
-    return tuple(sections), report
+    return tuple(sections), entries, report
 
 
 def _parameters(op: Op, pe: int) -> bytes:

@@ -219,6 +219,44 @@ class Device:
         flat = tuple(output[:, 0, 0] if output.shape[1:3] == (1, 1) else output for output in outputs)
         return flat if len(flat) > 1 else flat[0]
 
+    def linear(
+        self, name: str, x: npt.ArrayLike, *, activation_skip: bool = True, block_skip: bool = True
+    ) -> npt.NDArray[np.int32]:
+        """One layer of the loaded network on its own: a matrix-vector engine for hosts that do the rest themselves.
+
+        ``x``: integers (n, height, width, channels) or (n, size), activations of the layer's source, in its range.
+        Returns int32 (n, channels) if the layer's output is 1×1, else (n, height, width, channels): the same as
+        ``network.layer(name).predict(x)``.
+
+        Raises :class:`ModelError` for a name that is no layer or one that reads several tensors, :class:`InputError`
+        for another shape, dtype or range, :class:`DeviceRefusedError` if no network is loaded.
+        """
+        image = self._loaded_image()
+        if self._network is None:
+            raise DeviceRefusedError("only an image is loaded; linear needs the network, to check x", Status.NOT_LOADED)
+        layer = self._network.layer(name)
+        rows = layer.input.quantise(x)
+        (op,) = (op for op in image.ops if op.tensor.name == name)
+        places = {place.name: place for place in (image.input, *(op.tensor for op in image.ops))}
+        source = places[layer.input.name]
+        flags = StartFlag.NO_ACTIVATION_SKIP * (not activation_skip) | StartFlag.NO_BLOCK_SKIP * (not block_skip)
+        output = np.empty((len(rows), *_shape(op.tensor)), np.int32)
+        reading_due = self._runs_per_reading(image)
+        with self._exchange():
+            # Requests are carried out in order, so the next input waits on the device for the result before it.
+            pending: deque[list[Request]] = deque()
+            for n, row in enumerate(rows):
+                self._submit_tensor(source, 0, row)
+                self._submit(op.entry, 0, flags, 1)
+                pending.append(self._submit_result(image, 0, op.tensor))
+                if n:
+                    output[n - 1] = self._wait_for_tensor(op.tensor, pending.popleft())
+                if self._runs_since_reading >= reading_due:
+                    self._read_counters()
+            for parts in pending:
+                output[-1] = self._wait_for_tensor(op.tensor, parts)
+        return output[:, 0, 0] if output.shape[1:3] == (1, 1) else output
+
     def trace(self, image: npt.ArrayLike) -> dict[str, npt.NDArray[np.int8]]:
         """Every tensor that the program computes for one image (without batch axis), as read from the device.
 
@@ -229,9 +267,10 @@ class Device:
         tensors = {}
         with self._exchange():
             self._submit_input(program, 0, row)
-            for limit, place in enumerate(program.ops, 1):
+            for limit, op in enumerate(program.ops, 1):
                 self._submit_start(program, 0, 0, limit)
-                tensors[place.name] = self._wait_for_tensor(place, self._submit_result(program, 0, place))
+                parts = self._submit_result(program, 0, op.tensor)
+                tensors[op.tensor.name] = self._wait_for_tensor(op.tensor, parts)
         return tensors
 
     def profile(
@@ -258,8 +297,8 @@ class Device:
                 run = self._totals.total - before
                 runs.append(run - Counters(good_frames=run.good_frames, bad_frames=run.bad_frames))
         return [
-            ProfileRow(place.name, run - shorter)
-            for place, shorter, run in zip(program.ops, runs, runs[1:], strict=False)
+            ProfileRow(op.tensor.name, run - shorter)
+            for op, shorter, run in zip(program.ops, runs, runs[1:], strict=False)
         ]
 
     def close(self) -> None:
@@ -369,16 +408,21 @@ class Device:
                     progress(written, total)
 
     def _submit_input(self, image: Image, slot: int, tensor: npt.NDArray[np.int8]) -> None:
-        flat = image.input.layout.scatter(tensor)
+        self._submit_tensor(image.input, slot * image.slot_offset, tensor)
+
+    def _submit_tensor(self, place: TensorPlace, offset: int, tensor: npt.NDArray[np.int8]) -> None:
+        flat = place.layout.scatter(tensor)
         group = CHUNK * self.configuration.simd
         step = (MAX_CONTENT - 4) // group * group
         for at in range(0, len(flat), step):
-            word = image.input.word + slot * image.slot_offset + at // self.configuration.simd
+            word = place.word + offset + at // self.configuration.simd
             self._session.submit(Opcode.INPUT, input_header(word) + flat[at : at + step].tobytes())
 
     def _submit_start(self, image: Image, slot: int, flags: int, ops: int = 0) -> None:
-        flags |= StartFlag.SLOT * slot
-        self._session.submit(Opcode.START, start_arguments(image.entry, slot * image.slot_offset, flags, ops))
+        self._submit(image.entry, slot * image.slot_offset, flags | StartFlag.SLOT * slot, ops)
+
+    def _submit(self, entry: int, offset: int, flags: int, ops: int) -> None:
+        self._session.submit(Opcode.START, start_arguments(entry, offset, flags, ops))
         self._runs_since_reading += 1
 
     def _submit_result(self, image: Image, slot: int, place: TensorPlace) -> list[Request]:

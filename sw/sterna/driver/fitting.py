@@ -34,12 +34,17 @@ def check_image(image: Image, configuration: Configuration, network: IntegerNetw
         raise ImageError("the image has no outputs")
     for place in (image.input, *image.outputs):
         _check_place(place, image.slot_offset, configuration)
-    for place in image.ops:
-        _check_place(place, 0, configuration)
+    for op in image.ops:
+        _check_place(op.tensor, 0, configuration)
+        if op.entry >= configuration.program_depth:
+            raise ImageError(
+                f"the image's op {op.tensor.name!r} starts at program word {op.entry}; the device has "
+                f"{configuration.program_depth}"
+            )
     if image.input.word % CHUNK:
         raise ImageError(f"the image's input begins at word {image.input.word}; allowed: multiples of {CHUNK}")
     if network is not None:
-        for place in (image.input, *image.outputs, *image.ops):
+        for place in (image.input, *image.outputs, *(op.tensor for op in image.ops)):
             shape, found = network.shape(place.name), (place.layout.height, place.layout.width, place.layout.channels)
             if found != shape:
                 raise ImageError(

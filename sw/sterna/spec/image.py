@@ -89,6 +89,15 @@ class TensorPlace:
     layout: TensorLayout
 
 
+@dataclass(frozen=True)
+class OpPlace:
+    """One op of the program: it begins at program word ``entry``, reads ``sources`` and writes ``tensor``."""
+
+    tensor: TensorPlace
+    entry: int
+    sources: tuple[str, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Image:
     """A program image. ``input`` is written before, ``outputs`` are read after each run of the program at ``entry``."""
@@ -100,8 +109,8 @@ class Image:
     """Activation words from slot 0's input and outputs to slot 1's."""
     input: TensorPlace
     outputs: tuple[TensorPlace, ...]
-    ops: tuple[TensorPlace, ...]
-    """The tensor that each op of the program writes, in order (for tracing)."""
+    ops: tuple[OpPlace, ...]
+    """The program's ops, in order; each can be started on its own."""
     estimated_cycles: int
     """Upper bound of a run's cycles: every position of every chunk issued, every sum drained."""
     sections: tuple[Section, ...] = field(repr=False)
@@ -178,7 +187,7 @@ class Image:
             estimated_cycles=header["estimated_cycles"],
             input=_place(header["input"]),
             outputs=tuple(map(_place, header["outputs"])),
-            ops=tuple(map(_place, header["ops"])),
+            ops=tuple(map(_op, header["ops"])),
             sections=tuple(sections),
         )
 
@@ -203,6 +212,13 @@ def _place(entry: Any) -> TensorPlace:
     counts = [layout[name] for name in ("height", "width", "channels", "simd")]
     _require(min(counts) >= 1 and layout["pixel"] >= layout["channels"], "tensor", entry)
     return TensorPlace(entry["name"], entry["word"], TensorLayout(**layout))
+
+
+def _op(entry: Any) -> OpPlace:
+    known = isinstance(entry, dict) and entry.keys() == {"tensor", "entry", "sources"} and _is_count(entry["entry"])
+    _require(known and isinstance(entry["sources"], list), "op", entry)
+    _require(all(isinstance(source, str) for source in entry["sources"]), "op", entry)
+    return OpPlace(_place(entry["tensor"]), entry["entry"], tuple(entry["sources"]))
 
 
 def _require(ok: bool, *what: Any) -> None:

@@ -249,6 +249,31 @@ class IntegerNetwork:
         _require(tensor in shapes, f"no tensor {tensor!r}")
         return shapes[tensor]
 
+    def layer(self, name: str) -> "IntegerNetwork":
+        """The network of one layer alone: its input is the layer's source, in integers, in that tensor's range.
+
+        Raises :class:`ModelError` for a name that is no layer, or a layer that reads several tensors.
+        """
+        found = next((layer for layer in self.layers if layer.name == name), None)
+        _require(found is not None, f"no layer {name!r}; known: {', '.join(layer.name for layer in self.layers)}")
+        assert found is not None
+        sources = {plane.source for plane in found.planes}
+        _require(
+            len(sources) == 1, f"layer {name!r} reads {len(sources)} tensors; one can run on its own if it reads one"
+        )
+        (source,) = sources
+        if source == self.input.name:
+            ends = np.floor(np.array([self.input.low, self.input.high]) / self.input.scale + 0.5)
+            low, high = float(ends[0]), float(ends[1])
+        else:
+            (before,) = (layer for layer in self.layers if layer.name == source)
+            low, high = float(before.minimum), float(before.maximum)
+        spec = InputSpec(name=source, shape=self.shape(source), low=low, high=high, scale=1.0)
+        return IntegerNetwork(
+            name=name, act_bits=self.act_bits, input=spec, layers=(found,), outputs=(name,), output_scale=(1.0,),
+            metadata={},
+        )  # fmt: skip
+
     @property
     def weights(self) -> int:
         """Trits in all planes."""
