@@ -48,7 +48,7 @@ images = st.builds(
 )
 PLACE = TensorPlace("image", 0, TensorLayout(height=1, width=1, channels=4, simd=4, pixel=4))
 SMALL = Image(
-    digest=bytes(range(8)), entry=0, slot_offset=8, input=PLACE, outputs=(PLACE,), 
+    digest=bytes(range(8)), entry=0, slot_offset=8, input=PLACE, outputs=(PLACE,),
     ops=(OpPlace(PLACE, 3, ("image",)),), estimated_cycles=99,
     sections=(Section(Region.WEIGHTS, 0, b"ab"), Section(Region.PROGRAM, 2, b"cdef")),
 )  # fmt: skip
