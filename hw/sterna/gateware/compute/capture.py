@@ -41,7 +41,7 @@ class Capture(wiring.Component):
         m = Module()
         c = self.configuration
         count = c.pe // c.requantisers
-        held = Signal(data.ArrayLayout(signed(c.acc_bits), c.pe))
+        held = Signal(data.ArrayLayout(signed(c.acc_bits), c.pe), reset_less=True)
         tags = Signal(output_tags())
         group = Signal(range(max(2, count)))
         valid = Signal()

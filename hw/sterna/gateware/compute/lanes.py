@@ -24,6 +24,7 @@ class Lanes(wiring.Component):
         self.configuration = c = configuration
         super().__init__({
             "flow": In(1),
+            "clear": In(1),  # no run is under way: accumulators are kept at zero
             "activations": In(data.ArrayLayout(signed(c.act_bits), c.simd)),
             "gates": In(c.simd),
             "trits": In(data.ArrayLayout(data.ArrayLayout(2, c.pe), c.simd)),
@@ -36,9 +37,10 @@ class Lanes(wiring.Component):
         m = Module()
         c = self.configuration
 
-        plus = Signal(data.ArrayLayout(signed(c.act_bits), c.simd))
+        # Data registers have no reset, so that `clear` and `final` become the flip-flops' own and take no logic.
+        plus = Signal(data.ArrayLayout(signed(c.act_bits), c.simd), reset_less=True)
         minus = Signal.like(plus)
-        trits = Signal(data.ArrayLayout(data.ArrayLayout(2, c.pe), c.simd))
+        trits = Signal(data.ArrayLayout(data.ArrayLayout(2, c.pe), c.simd), reset_less=True)
         operands_final = Signal()
         tree_final = Signal()
         with m.If(self.flow):
@@ -54,9 +56,9 @@ class Lanes(wiring.Component):
             ]
             while len(products) > 1:  # balanced tree
                 products = [sum(products[k + 1 : k + 2], products[k]) for k in range(0, len(products), 2)]
-            tree = Signal(products[0].shape(), name=f"tree_{p}")
-            accumulator = Signal(signed(c.acc_bits), name=f"accumulator_{p}")
+            tree = Signal(products[0].shape(), name=f"tree_{p}", reset_less=True)
+            accumulator = Signal(signed(c.acc_bits), name=f"accumulator_{p}", reset_less=True)
             m.d.comb += self.sums[p].eq(accumulator + tree)
             with m.If(self.flow):
-                m.d.sync += [tree.eq(products[0]), accumulator.eq(Mux(tree_final, 0, self.sums[p]))]
+                m.d.sync += [tree.eq(products[0]), accumulator.eq(Mux(tree_final | self.clear, 0, self.sums[p]))]
         return m

@@ -24,8 +24,8 @@ class WritePort(wiring.Signature):
 class Ram(wiring.Component):
     """Synchronous memory of ``depth`` words.
 
-    Latency: data one cycle after ``read.enable``, held until the next. A read of a word written in the same cycle gives
-    its old value. Contents at power-up are not defined and nothing may depend on them.
+    Latency: data one cycle after ``read.enable``, held until the next. What a read of a word that is written in the same
+    cycle gives is not defined, and neither are contents at power-up: nothing may depend on them.
     Cost: block RAM of the part (iCE40: 4 kbit each, 256×16 … 2048×2).
     """
 
@@ -36,7 +36,10 @@ class Ram(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        m.submodules.memory = store = memory.Memory(shape=self.shape, depth=self.depth, init=[])
+        # Without the attribute yosys builds what block RAM does not do: the old value when read and written at once.
+        m.submodules.memory = store = memory.Memory(
+            shape=self.shape, depth=self.depth, init=[], attrs={"no_rw_check": 1}
+        )
         write = store.write_port()
         read = store.read_port()
         m.d.comb += [
