@@ -140,3 +140,26 @@ def test_accumulator_bounds_are_reached_and_never_passed(seed: int, low: int, sp
     for row, smallest, largest in zip(trits.astype(int), least, most, strict=True):
         assert row @ np.where(row > 0, low, low + span) == smallest
         assert row @ np.where(row > 0, low + span, low) == largest
+
+
+def test_a_plane_too_large_to_lay_out_is_refused_before_memory_is_taken() -> None:
+    channels = 1 << 14
+    plane = Plane(
+        source="x", trits=np.ones((channels, 1, 1, 1), np.int8), multiplier=np.ones(channels, np.int64), groups=channels
+    )
+    layer = dataclasses.replace(network_of(np.ones((channels, 1, 1, 1), np.int8)).layers[0], planes=(plane,))
+    spec = InputSpec(name="x", shape=(1, 1, channels), low=-127, high=127, scale=1.0)
+    network = dataclasses.replace(network_of(np.ones((4, 1, 1, 4), np.int8)), input=spec, layers=(layer,))
+    with pytest.raises(
+        FitError, match=r"^layer 'y' has 16384 outputs over windows of 1×1×16384; the compiler lays out"
+    ):
+        compile_network(network, SMALL)
+
+
+def test_a_field_that_a_descriptor_cannot_hold_is_refused_with_its_layer() -> None:
+    network = network_of(np.ones((4, 1, 1, 4), np.int8))
+    spec = InputSpec(name="x", shape=(20, 1, 4), low=-127, high=127, scale=1.0)
+    pooled = dataclasses.replace(network.layers[0], pool=(20, 1))
+    network = dataclasses.replace(network, input=spec, layers=(pooled,))
+    with pytest.raises(FitError, match=r"^layer 'y' cannot be described: op.pool_height is 20; allowed: 1…16$"):
+        compile_network(network, dataclasses.replace(SMALL, simd=4, activation_depth=1024))

@@ -52,6 +52,12 @@ def run_core(
                 await ctx.tick()
         ctx.set(core.write.strobe, 0)
         simd = configuration.simd
+        noise = rng.integers(1, 1 << (configuration.act_bits - 1), configuration.activation_depth * simd)
+        for k, value in enumerate(noise):  # what earlier networks left
+            burst = {"word": 0, "first": k == 0, "last": k == len(noise) - 1}
+            ctx.set(core.inputs.payload, burst | {"value": int(value)})
+            ctx.set(core.inputs.valid, 1)
+            await ctx.tick().until(core.inputs.ready)
         for n, tensor in enumerate(network.input.quantise(images)):
             offset = (n & 1) * image.slot_offset
             activations = image.input.layout.scatter(tensor)

@@ -61,8 +61,10 @@ def build_device(
 def _accelerator_verilog(name: str) -> Verilog:
     """Verilog of a standard configuration: seconds of work, and always the same within a process."""
     from sterna.accelerator import Accelerator
+    from sterna.build_id import build_id
 
-    return to_verilog(Accelerator(configuration=configuration_named(name)))
+    configuration = configuration_named(name)
+    return to_verilog(Accelerator(configuration=configuration, build_id=build_id(configuration)))
 
 
 def _options(*, stalls: int, seed: int, power_up: int | None, waves: Path | None, linger: int | None) -> list[str]:

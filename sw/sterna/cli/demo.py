@@ -11,7 +11,7 @@ from sterna.cli.compile import print_fit
 from sterna.cli.evaluate import Measured, accuracy, equal_images, held_out, measure
 from sterna.cli.opening import opened
 from sterna.cli.output import print_json, print_table, work
-from sterna.cli.train import train_and_save
+from sterna.cli.train import MAX_SEED, train_and_save
 
 LEAST_ACCURACY = 0.97
 MOST_CYCLES = 0.5
@@ -36,7 +36,7 @@ class Run:
 
 def demo(
     preset: Annotated[str, typer.Option(help="What to train.")] = "digits-mlp",
-    seed: Annotated[int, typer.Option(help="Of the training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the training.")] = 0,
     configuration: Annotated[str, typer.Option(help="Build of the accelerator.")] = "icebreaker",
     on: Annotated[
         str | None, typer.Option(help="Device in place of the simulation of CONFIGURATION, e.g. a serial port.")
@@ -79,6 +79,7 @@ def demo(
             sent, received = device.statistics.bytes_sent, device.statistics.bytes_received
 
     n = len(images)
+    rounded = sum(layer.changed_by_rounding for layer in trained.report.layers)
     count = with_skip.measured.counters
     slots = max(1, count.positions)
     exact = min(equal_images(run.measured.outputs, golden) for run in (with_skip, dense))
@@ -93,7 +94,8 @@ def demo(
         "cycles_per_image": {"with_skip": with_skip.counted, "dense": dense.counted},
         "cycle_model": {"with_skip": with_skip.modelled, "dense": dense.modelled},
         "skipped": {"activations": count.skipped_activations / slots, "weight_blocks": count.skipped_blocks / slots},
-        "conversion": {"compared": trained.report.compared, "differing": trained.report.differing},
+        "conversion": {"compared": trained.report.compared, "differing": trained.report.differing,
+                       "changed_by_rounding": rounded},
         "bits_per_weight": bits,
         "link_bytes": {"load": loaded, "sent": sent, "received": received},
         "sha256": digests,
@@ -109,6 +111,7 @@ def demo(
             ["accuracy: device", f"{device_accuracy:.2%}"],
             ["images with every output equal to golden's", f"{exact} of {n}"],
             ["requantiser values compared / differing", f"{trained.report.compared} / {trained.report.differing}"],
+            ["… moved by rounding slopes to the multiplier's bits", f"{rounded}"],
             ["cycles per image, dense (cycle model)", f"{dense.counted:.1f} ({dense.modelled:.1f}, {dense.off:+.1%})"],
             ["cycles per image, with skips (cycle model)",
              f"{with_skip.counted:.1f} ({with_skip.modelled:.1f}, {with_skip.off:+.1%})"],

@@ -42,6 +42,8 @@ def guarded(verb: Callable[P, R]) -> Callable[P, R]:
             _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         except ModuleNotFoundError as error:
             _fail(f"the Python package {error.name} is missing; mend: `sterna doctor` says how to get it")
+        except MemoryError as error:
+            _fail(f"out of memory: {str(error) or 'no details'}")
         except KeyboardInterrupt:
             _fail("interrupted", INTERRUPTED)
 

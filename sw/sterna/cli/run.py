@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from tokenize import TokenError
 from typing import Annotated, Any
 
 import numpy as np
@@ -25,8 +26,9 @@ def read_inputs(path: Path) -> npt.NDArray[Any]:
             raise InputError(f"{path} is neither .npy nor .csv")
     except FileNotFoundError:
         raise InputError(f"no file {path}") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} does not hold an array: {str(error).splitlines()[0]}") from None
+    except (OSError, ValueError, EOFError, OverflowError, MemoryError, SyntaxError, TokenError) as error:
+        reason = str(error).splitlines() or [type(error).__name__]
+        raise InputError(f"{path} does not hold an array: {reason[0]}") from None
     if not isinstance(array, np.ndarray) or array.size == 0:
         raise InputError(f"{path} holds no images")
     return array

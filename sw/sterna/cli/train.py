@@ -11,12 +11,17 @@ if TYPE_CHECKING:
     from sterna.train import TrainResult
 
 
+MAX_SEED = (1 << 63) - 1
+"""What torch's generator takes."""
+
+
 def train_and_save(preset: str, seed: int, output: Path, data: Path | None, work: Work) -> "TrainResult":
     """Trains a preset with a bar for each phase, and writes the model file."""
     from sterna.spec.model_file import save_network
     from sterna.train import Progress, train
 
     bars: dict[str, Any] = {}
+    output.parent.mkdir(parents=True, exist_ok=True)  # better now than after the training
     with work.counted("train: float") as float_bar, work.counted("train: quantised") as quantised_bar:
         bars["float"], bars["quantised"] = float_bar, quantised_bar
 
@@ -24,14 +29,13 @@ def train_and_save(preset: str, seed: int, output: Path, data: Path | None, work
             bars[entry.phase](entry.epoch, entry.epochs)
 
         result = train(preset, seed, data_dir=data, progress=show)
-    output.parent.mkdir(parents=True, exist_ok=True)
     save_network(result.network, output)
     return result
 
 
 def train(
     preset: Annotated[str, typer.Argument(help="What to train, and how.")] = "digits-mlp",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The same seed gives the same file.")] = 0,
     output: Annotated[Path, typer.Option("--output", "-o", help="Model file to write.")] = Path("digits.safetensors"),
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data sets, before $STERNA_DATA.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

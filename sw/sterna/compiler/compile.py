@@ -7,6 +7,7 @@ from sterna.compiler.fit import FitReport, MemoryUse
 from sterna.compiler.lowering import Op, OpPlane, chunk_count, lower, phase_tiles
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor
+from sterna.spec.errors import EncodingError, FitError
 from sterna.spec.image import PARAMETER_BYTES, Image, OpPlace, Region, Section, TensorPlace, pack_parameter
 from sterna.spec.layout import TensorLayout
 from sterna.spec.network import IntegerNetwork
@@ -72,7 +73,10 @@ def _sections(
                 "masks": sum(words.shape[1] for words in masks),
                 "parameters": len(parameters) // PARAMETER_BYTES // c.requantisers,
             }
-            program += _descriptor(op, index == len(ops) - 1, layouts, allocation, c, first).encode()
+            try:
+                program += _descriptor(op, index == len(ops) - 1, layouts, allocation, c, first).encode()
+            except EncodingError as error:
+                raise FitError(f"layer {op.layer.name!r} cannot be described: {error}") from None
         blocks: list[list[np.ndarray]] = [[] for _ in range(c.simd)]
         for phase in range(op.phases):
             of_planes = [phase_tiles(op, plane, phase, c) for plane in op.planes]

@@ -12,6 +12,9 @@ from sterna.spec.errors import FitError
 from sterna.spec.layout import BankedBlocks, TensorLayout, bank_rows, words
 from sterna.spec.network import IntegerNetwork, Layer, Plane
 
+MAX_POSITIONS = 1 << 26
+"""Trits of one plane with the zeros of its groups: several times what the largest configuration stores."""
+
 
 @dataclass(frozen=True, eq=False)
 class OpPlane:
@@ -113,15 +116,20 @@ def _lower_layer(
     fractional = [plane for plane in layer.planes if layouts[plane.source].pixel % simd]
     left = max((plane.padding[2] for plane in fractional), default=0)
     planes = tuple(
-        _lower_plane(plane, layouts[plane.source], left if plane in fractional else plane.padding[2], width)
+        _lower_plane(layer.name, plane, layouts[plane.source], left if plane in fractional else plane.padding[2])
         for plane in layer.planes
     )
     phases = max(simd // gcd(plane.step_x, simd) for plane in planes) if width > 1 else 1
     return Op(layer, planes, height, width, layouts[layer.name].pixel, phases)
 
 
-def _lower_plane(plane: Plane, layout: TensorLayout, left: int, width: int) -> OpPlane:
+def _lower_plane(name: str, plane: Plane, layout: TensorLayout, left: int) -> OpPlane:
     outputs, kernel_height, kernel_width, depth = plane.trits.shape
+    if outputs * kernel_height * (left + kernel_width) * layout.pixel > MAX_POSITIONS:
+        raise FitError(
+            f"layer {name!r} has {outputs} outputs over windows of {kernel_height}×{kernel_width}×{layout.pixel}; "
+            f"the compiler lays out at most {MAX_POSITIONS} trits of one plane"
+        )
     grown = np.zeros((outputs, kernel_height, left - plane.padding[2] + kernel_width, layout.pixel), np.int8)
     window = grown[:, :, left - plane.padding[2] :, :]
     size = outputs // plane.groups

@@ -153,9 +153,9 @@ class Device:
         else:
             raise ImageError(f"cannot load a {type(network).__name__}; expected an IntegerNetwork or an Image")
         check_image(image, self.configuration, network_or_none)
+        self._image = self._network = None  # whatever becomes of this: BEGIN makes the device forget it too
         with self._exchange():
             self._read_counters()
-            self._image = self._network = None
             self._session.patience = 0.0
             self._session.submit(Opcode.BEGIN, image.digest)
             self._write_sections(image, progress)

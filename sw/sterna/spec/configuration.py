@@ -5,13 +5,24 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS
+from sterna.spec.descriptors import OP_FIELDS, OP_WORDS, PLANE_FIELDS, PLANE_WORDS
 from sterna.spec.errors import ConfigurationError
+from sterna.spec.frames import Opcode, StartFlag, Status
+from sterna.spec.registers import Register
+from sterna.spec.trits import TRIT2
 
 FORMAT_VERSION = 1
 """Version of the program image, the descriptors and the link protocol. A device serves exactly one."""
 
 CHUNK = 8
 """Block positions that a feeder's mask word covers."""
+
+_CONTRACTS = repr((
+    OP_FIELDS, PLANE_FIELDS, OP_WORDS, PLANE_WORDS, list(Opcode), list(Status), list(StartFlag), list(Register),
+    MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS, TRIT2,
+))  # fmt: skip
+"""What an image, a driver and a device have to agree on besides the parameters; part of every digest."""
 
 
 def _power_of_two(value: int) -> bool:
@@ -87,8 +98,9 @@ class Configuration:
 
     @property
     def digest(self) -> bytes:
-        """First 8 bytes of the SHA-256 of the canonical description; the name does not count."""
-        described = dataclasses.asdict(self) | {"format": FORMAT_VERSION, "chunk": CHUNK}
+        """First 8 bytes of the SHA-256 of the parameters (but for the name) and of the contracts that both sides share:
+        a device refuses images of a release whose descriptors, requests or registers differ."""
+        described = dataclasses.asdict(self) | {"format": FORMAT_VERSION, "chunk": CHUNK, "contracts": _CONTRACTS}
         del described["name"]
         canonical = json.dumps(described, sort_keys=True, separators=(",", ":")).encode()
         return hashlib.sha256(canonical).digest()[:8]

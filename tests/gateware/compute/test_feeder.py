@@ -75,7 +75,7 @@ def expected_issues(
                     active = activation_masks[word // CHUNK] >> word % CHUNK & 1
                     stored = block_masks[mask_pointer] >> k & 1
                     if (active or no_activation_skip) and (stored or no_block_skip):
-                        issued.append((block_pointer, word, stored))
+                        issued.append((block_pointer, word, stored & active))
                     block_pointer += stored
                     stored_blocks += stored
                     positions += 1

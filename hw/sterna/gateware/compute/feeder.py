@@ -47,7 +47,7 @@ class Feeder(wiring.Component):
             "read": Out(1),
             "block": Out((c.weight_depth - 1).bit_length()),
             "word": Out((c.activation_depth - 1).bit_length()),
-            "present": Out(1),   # the block is stored; else it counts as zeros
+            "present": Out(1),   # activation and block are there; else they are noise and count as zero
         })  # fmt: skip
 
     def elaborate(self, platform: Any) -> Module:
@@ -55,7 +55,7 @@ class Feeder(wiring.Component):
         c = self.configuration
         block_bits = (c.weight_depth - 1).bit_length()
         entry = data.StructLayout({
-            "mask": CHUNK, "blocks": CHUNK, "pointer": block_bits, "word": self.word.shape(), "last": 1,
+            "mask": CHUNK, "blocks": CHUNK, "live": CHUNK, "pointer": block_bits, "word": self.word.shape(), "last": 1,
         })  # fmt: skip
 
         # Arrival: which positions have to be issued, and where their blocks begin.
@@ -75,6 +75,7 @@ class Feeder(wiring.Component):
                 & (self.block_mask | (fetched.positions & self.no_block_skip.replicate(CHUNK)))
             ),
             arriving.blocks.eq(self.block_mask),
+            arriving.live.eq(activation_mask & self.block_mask),
             arriving.pointer.eq(begin),
             arriving.word.eq(fetched.word),
             arriving.last.eq(fetched.last),
@@ -130,7 +131,7 @@ class Feeder(wiring.Component):
                 rank.eq(_population((current.blocks & below)[: CHUNK - 1])),
                 word.eq(current.word),
                 index.eq(Cat(*((lowest & _positions_with_bit(k)).any() for k in range(OFFSET_BITS)))),
-                self.present.eq((current.blocks & lowest).any()),
+                self.present.eq((current.live & lowest).any()),
             ]
         return m
 

@@ -30,7 +30,7 @@ class Sequencer(wiring.Component):
     its last activation (``op_done``): it may read what that wrote. What the pipeline uses of a descriptor (``place``,
     ``first_block`` … ``maximum``) changes only then, with ``begin``.
 
-    Latency: 23 cycles from ``start`` to the first output, 1 from ``op_done`` to the next op's first.
+    Latency: 22 cycles from ``start`` to the first output, 1 from ``op_done`` to the next op's first.
     Bad programs cannot hang it: every loop is counted, and ``CYCLES`` grows visibly.
     """
 
@@ -62,10 +62,12 @@ class Sequencer(wiring.Component):
         bank_bits = (c.simd - 1).bit_length()
 
         # Fetch: words come one a cycle, each a cycle after its address.
+        new_op, first_pixel = Signal(), Signal()  # the descriptor being read is an op's; its first pixel is not through
         counter = Signal((c.program_depth - 1).bit_length())
         first_plane = Signal.like(counter)
         index = Signal(range(OP_WORDS + PLANE_WORDS + 1))  # word that is being read
-        fetched = index == OP_WORDS + PLANE_WORDS
+        # A new op needs all words but the last, which holds what it has not written yet.
+        fetched = index == OP_WORDS + PLANE_WORDS - new_op
         arriving = Signal()
         arriving_index = Signal.like(index)
         m.d.comb += self.program.address.eq(counter)
@@ -160,7 +162,6 @@ class Sequencer(wiring.Component):
         with m.If(self.op_done):
             m.d.sync += writing.eq(0)
 
-        new_op, first_pixel = Signal(), Signal()  # the descriptor being read is an op's; its first pixel is not through
         start_window = Signal(word_bits)
         m.d.comb += start_window.eq(source + Mux(source_slotted, offset, 0))
         with m.FSM(name="phase"):
@@ -185,13 +186,14 @@ class Sequencer(wiring.Component):
                     m.d.sync += [counter.eq(counter + 1), index.eq(index + 1)]
                     with m.If(index == OP_WORDS):
                         m.d.sync += first_plane.eq(Mux(new_op, counter, first_plane))
-                with m.Elif(~arriving):
+                with m.Elif(new_op | ~arriving):
                     with m.If(~new_op):
                         m.d.sync += window.eq(Mux(first_pixel, start_window, kept_window))
                         m.next = "SCHEDULE"
                     with m.Elif(~writing | self.op_done):
                         m.d.comb += self.begin.eq(1)
                         m.d.sync += [
+                            counter.eq(counter + 1),
                             window.eq(start_window),
                             fraction.eq(fraction_start),
                             self.first_block.eq(next_block),
@@ -254,7 +256,7 @@ class Sequencer(wiring.Component):
                             m.d.sync += counter.eq(first_plane)
                         m.next = "FETCH"
             with m.State("DRAIN"):
-                with m.If(~writing):
+                with m.If(~writing | self.op_done):
                     m.d.sync += self.running.eq(0)
                     m.next = "IDLE"
 

@@ -24,8 +24,8 @@ class WritePort(wiring.Signature):
 class Ram(wiring.Component):
     """Synchronous memory of ``depth`` words.
 
-    Latency: data one cycle after ``read.enable``, held until the next. What a read of a word that is written in the same
-    cycle gives is not defined, and neither are contents at power-up: nothing may depend on them.
+    Latency: data one cycle after ``read.enable``, held until the next. What a read of a word that is written in the
+    same cycle gives is not defined, and neither are contents at power-up: nothing may depend on them.
     Cost: block RAM of the part (iCE40: 4 kbit each, 256×16 … 2048×2).
     """
 
