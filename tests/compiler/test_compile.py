@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from networks import random_configuration, random_dense_network, random_images, random_network
+from sterna.sim.configurations import random_configuration
+from sterna.sim.networks import random_dense, random_images, random_network
 from sterna.compiler import compile_network
 from sterna.compiler.allocation import allocate
 from sterna.compiler.compile import fit_report
@@ -70,7 +71,7 @@ def test_tensors_that_live_at_the_same_time_never_overlap(seed: int) -> None:
 
 def test_the_same_network_gives_the_same_bytes() -> None:
     images = [
-        compile_network(random_dense_network(np.random.default_rng(1), 8), configuration_named("icebreaker")).to_bytes()
+        compile_network(random_dense(1, (20, 10)), configuration_named("icebreaker")).to_bytes()
         for _ in range(2)
     ]
     assert images[0] == images[1]

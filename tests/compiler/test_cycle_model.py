@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from networks import random_configuration, random_images, random_network
+from sterna.sim.configurations import random_configuration
+from sterna.sim.networks import random_images, random_network
 from sterna.compiler import model_cycles
 from sterna.golden import trace
 from sterna.spec.configuration import CHUNK, Configuration

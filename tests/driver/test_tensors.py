@@ -4,12 +4,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from networks import random_configuration, random_dense_network, random_images, random_network
 from sterna.compiler import compile_network
 from sterna.driver import Device
 from sterna.golden import trace
 from sterna.link.emulator import Emulator
 from sterna.link.machine import Machine
+from sterna.sim.configurations import random_configuration
+from sterna.sim.networks import random_dense, random_images, random_network
 from sterna.spec.configuration import Configuration, configuration_named
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor, encode_program
 from sterna.spec.errors import DeviceRefusedError, InputError, ModelError
@@ -145,7 +146,7 @@ def test_one_layer_alone_gives_what_its_network_gives(seed: int) -> None:
 
 def test_a_layer_alone_needs_the_network() -> None:
     configuration = configuration_named("icebreaker")
-    network = random_dense_network(np.random.default_rng(0), 8)
+    network = random_dense(0, (20, 10))
     device = Device(Emulator(configuration), configuration=configuration)
     device.load(compile_network(network, configuration))
     with pytest.raises(DeviceRefusedError, match=r"^only an image is loaded; linear needs the network"):

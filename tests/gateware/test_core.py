@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gateware.streams import simulate
-from networks import random_configuration, random_dense_network, random_images, random_network
+from sterna.sim.configurations import random_configuration
+from sterna.sim.networks import random_dense, random_images, random_network, random_widths
 from sterna.compiler import compile_network, model_cycles
 from sterna.gateware.core import Core
 from sterna.golden import trace
@@ -97,7 +98,8 @@ def test_outputs_and_counters_equal_golden_and_the_machine_on_random_networks(ki
     rng = np.random.default_rng(seed)
     configuration = random_configuration(rng)
     if kind == "dense":
-        network = random_dense_network(rng, configuration.act_bits)
+        density = float(rng.choice([0, 0.3, 0.7, 1]))
+        network = random_dense(rng, random_widths(rng), act_bits=configuration.act_bits, block=4, density=density)
     else:
         network = random_network(rng, configuration, layers=3)
     images = random_images(rng, network, 2).reshape(2, *network.input.shape)
@@ -133,14 +135,7 @@ def test_cycles_follow_the_cycle_model() -> None:
     configuration = Configuration(
         name="test", simd=4, pe=8, weight_depth=4096, mask_depth=512, activation_depth=512, parameter_depth=512
     )
-    while True:
-        network = random_dense_network(rng, 8, widest=160, layers=2)
-        if (
-            len(network.layers) == 2
-            and network.layers[1].planes[0].trits.any(axis=0).mean() > 0
-            and network.weights > 9000
-        ):
-            break
+    network = random_dense(rng, (150, 90, 70), density=0.7)
     images = random_images(rng, network, 2)
     for skips in ({"activation_skip": True, "block_skip": True}, {"activation_skip": False, "block_skip": False}):
         _, counters = run_core(configuration, network, images, rng=np.random.default_rng(0), **skips)

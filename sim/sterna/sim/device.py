@@ -14,9 +14,9 @@ from typing import Self
 
 from amaranth.lib import wiring
 
+from sterna.sim.configurations import simulated
 from sterna.sim.verilate import Progress, quiet, verilate
 from sterna.sim.verilog import Verilog, to_verilog
-from sterna.spec.configuration import configuration_named
 from sterna.spec.errors import ConfigurationError, DeviceLostError, DeviceTimeoutError, ToolError
 
 HARNESS = Path(__file__).with_name("harness.cpp")
@@ -45,29 +45,46 @@ class Statistics:
 
 
 def build_device(
-    name: str, *, component: wiring.Component | None = None, waves: bool = False, progress: Progress = quiet
+    name: str,
+    *,
+    component: wiring.Component | None = None,
+    waves: bool = False,
+    coverage: bool = False,
+    progress: Progress = quiet,
 ) -> Path:
     """Executable of the Verilated accelerator of configuration ``name``, from the cache if it was built before.
 
-    ``component``: another component with the ports ``rx`` and ``tx`` of the accelerator, run in its place. Raises
-    :class:`ConfigurationError` for an unknown name, :class:`ToolError` if a build tool is missing or fails.
+    * ``name``: of one of :mod:`sterna.sim.configurations`.
+    * ``component``: another component with the ports ``rx`` and ``tx`` of the accelerator, run in its place.
+    * ``coverage``: whether it counts which lines ran and which signals toggled (slower).
+
+    Raises :class:`ConfigurationError` for an unknown name, :class:`ToolError` if a build tool is missing or fails.
     """
     progress("writing Verilog")
     verilog = _accelerator_verilog(name) if component is None else to_verilog(component)
-    return verilate(verilog, HARNESS, waves=waves, name=f"device-{name}", progress=progress)
+    flags = ["--coverage-line", "--coverage-toggle"] if coverage else []
+    return verilate(verilog, HARNESS, flags=flags, waves=waves, name=f"device-{name}", progress=progress)
 
 
 @lru_cache(maxsize=8)
 def _accelerator_verilog(name: str) -> Verilog:
-    """Verilog of a standard configuration: seconds of work, and always the same within a process."""
+    """Verilog of a configuration: seconds of work, and always the same within a process."""
     from sterna.accelerator import Accelerator
     from sterna.build_id import build_id
 
-    configuration = configuration_named(name)
+    configuration = simulated(name)
     return to_verilog(Accelerator(configuration=configuration, build_id=build_id(configuration)))
 
 
-def _options(*, stalls: int, seed: int, power_up: int | None, waves: Path | None, linger: int | None) -> list[str]:
+def _options(
+    *,
+    stalls: int,
+    seed: int,
+    power_up: int | None,
+    waves: Path | None,
+    coverage: Path | None = None,
+    linger: int | None = None,
+) -> list[str]:
     if not 0 <= stalls <= 99:
         raise ConfigurationError(f"stalls is {stalls}; allowed: 0…99 percent of the cycles")
     options = ["--stalls", str(stalls), "--seed", str(seed)]
@@ -77,6 +94,8 @@ def _options(*, stalls: int, seed: int, power_up: int | None, waves: Path | None
         options += ["+verilator+rand+reset+2", f"+verilator+seed+{power_up}"]
     if waves is not None:
         options += ["--waves", str(waves)]
+    if coverage is not None:
+        options += ["--coverage", str(coverage)]
     if linger is not None:
         options += ["--linger", str(linger)]
     return options
@@ -184,6 +203,7 @@ def open_simulation(
     seed: int = 0,
     power_up: int | None = None,
     waves: Path | None = None,
+    coverage: Path | None = None,
     linger: int | None = None,
     progress: Progress = quiet,
 ) -> Simulation:
@@ -193,13 +213,16 @@ def open_simulation(
     * ``stalls``: percent of the cycles in which ``rx`` and ``tx`` are held back at random, from ``seed``.
     * ``power_up``: a seed for random words in memories at power-up, as an SPRAM holds them; zeros if not given.
     * ``waves``: VCD file to write.
+    * ``coverage``: file to write when it ends, for :mod:`sterna.sim.coverage`.
     * ``linger``: cycles that run at full speed after the last byte.
     * ``progress``: gets short texts while a build is under way.
 
     Raises :class:`ConfigurationError`, or :class:`ToolError` if a build tool is missing or fails.
     """
-    options = _options(stalls=stalls, seed=seed, power_up=power_up, waves=waves, linger=linger)
-    executable = build_device(name, component=component, waves=waves is not None, progress=progress)
+    options = _options(stalls=stalls, seed=seed, power_up=power_up, waves=waves, coverage=coverage, linger=linger)
+    executable = build_device(
+        name, component=component, waves=waves is not None, coverage=coverage is not None, progress=progress
+    )
     return Simulation(executable, options)
 
 
@@ -250,6 +273,6 @@ def serve_simulation(
     progress: Progress = quiet,
 ) -> ServedSimulation:
     """Like :func:`open_simulation`, for other programs: over TCP on this machine, or over a pseudo-terminal."""
-    options = _options(stalls=stalls, seed=seed, power_up=power_up, waves=waves, linger=None)
+    options = _options(stalls=stalls, seed=seed, power_up=power_up, waves=waves)
     executable = build_device(name, component=component, waves=waves is not None, progress=progress)
     return ServedSimulation(executable, options, pty=pty)

@@ -10,6 +10,7 @@
 //   --seed N --stalls P   holds back rx and tx at random, in P percent of the cycles
 //   --linger N            cycles to run on at full speed after the last byte; then it naps between slices
 //   --waves FILE          writes a VCD file (models built for it only)
+//   --coverage FILE       writes what ran and toggled, at the end (models built for it only)
 //   +verilator+rand+reset+2 +verilator+seed+N   random words in registers and memories without a power-up value
 
 #include <fcntl.h>
@@ -36,6 +37,9 @@
 #include "verilated.h"
 #if VM_TRACE
 #include "verilated_vcd_c.h"
+#endif
+#if VM_COVERAGE
+#include "verilated_cov.h"
 #endif
 
 namespace {
@@ -215,6 +219,16 @@ public:
 #endif
     }
 
+    void coverage(const char* path) {
+#if VM_COVERAGE
+        coverage_path = path;
+#else
+        (void)path;
+        fprintf(stderr, "this model was built without coverage\n");
+        exit(2);
+#endif
+    }
+
     void reset() {
         top->rx___05Fvalid = 0;
         top->tx___05Fready = 0;
@@ -262,6 +276,9 @@ public:
 #if VM_TRACE
         if (trace) trace->close();
 #endif
+#if VM_COVERAGE
+        if (!coverage_path.empty()) context.coveragep()->write(coverage_path.c_str());
+#endif
     }
 
 private:
@@ -270,6 +287,7 @@ private:
 #if VM_TRACE
     std::unique_ptr<VerilatedVcdC> trace;
 #endif
+    std::string coverage_path;
     size_t taken = 0;
     bool offered = false;
 
@@ -321,6 +339,7 @@ int main(int argc, char** argv) {
         else if (option == "--stalls") simulation.stalls = static_cast<uint32_t>(number(value()));
         else if (option == "--seed") simulation.random = Random(number(value()));
         else if (option == "--waves") simulation.waves(value());
+        else if (option == "--coverage") simulation.coverage(value());
         else if (option[0] != '+') {
             fprintf(stderr, "unknown option %s\n", option.c_str());
             return 2;

@@ -8,20 +8,20 @@ from sterna.spec.configuration import configuration_named
 from sterna.spec.errors import ToolError
 
 
-def build(name: str, work: Work, *, waves: bool = False) -> str:
+def build(name: str, work: Work, *, waves: bool = False, coverage: bool = False) -> str:
     """Builds the Verilated device of configuration ``name`` unless the cache holds it; gives its executable's path."""
-    configuration_named(name)
     try:
         device = import_module("sterna.sim.device")
     except ImportError as error:
         raise ToolError(f"simulating a device needs more tools ({error}); mend: pip install 'sterna[sim]'") from error
     with work.described(f"build sim:{name}") as progress:
-        return str(device.build_device(name, waves=waves, progress=progress))
+        return str(device.build_device(name, waves=waves, coverage=coverage, progress=progress))
 
 
 def opened(url: str, work: Work) -> Device:
     """The open device of ``url``; see :func:`sterna.driver.open_device`."""
     scheme, _, name = url.partition(":")
     if scheme == "sim" and name:
+        configuration_named(name)
         build(name, work)
     return open_device(url)

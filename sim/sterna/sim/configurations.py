@@ -1,0 +1,44 @@
+"""Configurations that are simulated and never built for a board, and the random ones of tests."""
+
+import numpy as np
+
+from sterna.spec.configuration import STANDARD, Configuration
+from sterna.spec.errors import ConfigurationError
+
+
+def _verified(simd: int, pe: int, requantisers: int, act_bits: int) -> Configuration:
+    return Configuration(
+        name=f"verify-{simd}x{pe}", simd=simd, pe=pe, requantisers=requantisers, act_bits=act_bits, acc_bits=18,
+        weight_depth=4096, mask_depth=2048, activation_depth=2048, parameter_depth=512, pool_depth=256,
+        program_depth=256,
+    )  # fmt: skip
+
+
+VERIFIED = {
+    configuration.name: configuration
+    for configuration in (_verified(1, 4, 1, 8), _verified(2, 8, 2, 2), _verified(4, 16, 4, 8), _verified(8, 8, 2, 2))
+}
+"""What ``sterna verify`` runs on: every number of feeders and lanes that the benches go through, 2 and 8 bits, 1, 2 and
+4 requantisers; memories just large enough for :func:`sterna.sim.networks.random_network`."""
+
+CONVOLUTIONAL = Configuration(
+    name="bench-4x16", simd=4, pe=16, requantisers=2, act_bits=8, acc_bits=18, weight_depth=4096, mask_depth=2048,
+    activation_depth=16384, parameter_depth=2048, pool_depth=512, program_depth=512,
+)  # fmt: skip
+"""Holds three feature maps of 32×32×16, so that ResNet-8 runs on it."""
+
+SIMULATED = STANDARD | VERIFIED | {CONVOLUTIONAL.name: CONVOLUTIONAL}
+
+
+def simulated(name: str) -> Configuration:
+    """The configuration of that name. Raises :class:`ConfigurationError` with the known names."""
+    if name not in SIMULATED:
+        raise ConfigurationError(f"no configuration {name!r}; known: {', '.join(sorted(SIMULATED))}")
+    return SIMULATED[name]
+
+
+def random_configuration(rng: np.random.Generator) -> Configuration:
+    """A small configuration; every combination of simd 1…8, pe 4…16, activation bits 2, 5, 8."""
+    simd, pe = int(rng.choice([1, 2, 4, 8])), int(rng.choice([4, 8, 16]))
+    requantisers = int(rng.choice([r for r in (1, 2, 4) if r <= simd and 4 * r <= pe]))
+    return _verified(simd, pe, requantisers, int(rng.choice([2, 5, 8])))
