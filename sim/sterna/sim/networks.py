@@ -69,6 +69,8 @@ def random_images(rng: np.random.Generator, network: IntegerNetwork, count: int)
 KINDS = ("conv", "grouped", "depthwise", "digits", "residual", "sources", "average", "dense")
 """Kinds of layers: one plane; groups; as many groups as channels; planes of one source; a convolution and what it
 skips; planes of several sources; average pooling; a fully connected layer. Any but the last may be max-pooled."""
+OVERLAID = ("max-pooled",)
+"""What a layer of any kind but dense may be besides."""
 DIGITS = 5
 
 

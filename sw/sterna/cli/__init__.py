@@ -11,6 +11,7 @@ from sterna.cli.output import guarded
 from sterna.cli.run import run
 from sterna.cli.simulate import simulate
 from sterna.cli.train import train
+from sterna.cli.verify import verify
 
 app = typer.Typer(
     name="sterna",
@@ -25,6 +26,7 @@ for name, verb in (
     ("train", train),
     ("compile", compile_model),
     ("simulate", simulate),
+    ("verify", verify),
     ("eval", evaluate),
     ("run", run),
     ("demo", demo),

@@ -1,6 +1,7 @@
 """``sterna verify``: random networks on the Verilated accelerator, held against golden and the emulator."""
 
 from importlib import import_module
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,13 +40,16 @@ def verify(
         known.simulated(name)
     totals = {name: {"networks": 0, "failed": 0, "layers": 0, "tensors": 0, "cycles": 0} for name in names}
     failures: list[dict[str, Any]] = []
-    functional = measured.FunctionalCoverage()
+    functional = measured.FunctionalCoverage(
+        sorted({known.simulated(name).act_bits for name in names}), list(map(str, verification.SKIPS))
+    )
+    code = None if coverage is None else measured.CodeCoverage()
     with work() as shown:
         for name in sorted({names[at % len(names)] for at in range(seed, seed + networks)}):
             build(name, shown, waves=waves is not None, coverage=coverage is not None)
         with shown.counted("verify") as bar:
             seeds = range(seed, seed + networks)
-            verdicts = verification.verify(seeds, names, jobs=jobs, waves=waves, coverage=coverage)
+            verdicts = verification.verify(seeds, names, jobs=jobs, waves=waves, coverage=code)
             for done, verdict in enumerate(verdicts, 1):
                 bar(done, networks)
                 total = totals[verdict.configuration]
@@ -53,7 +57,9 @@ def verify(
                 total["failed"] += verdict.failure is not None
                 for key in ("layers", "tensors", "cycles"):
                     total[key] += getattr(verdict, key)
-                functional.add(verification.make_case(verdict.seed, names))
+                case = verification.make_case(verdict.seed, names)
+                for skips in verification.SKIPS if verdict.failure is None else ():
+                    functional.add(case.network, case.configuration, str(skips))
                 if verdict.failure is not None:
                     failures.append({"seed": verdict.seed, "configuration": verdict.configuration,
                                      "failure": verdict.failure})  # fmt: skip
@@ -62,8 +68,11 @@ def verify(
         "seed": seed, "networks": networks, "failed": len(failures), "configurations": totals, "failures": failures,
         "functional": functional.summary(),
     }  # fmt: skip
-    if coverage is not None:
-        report["code"] = measured.read_coverage(coverage).summary()
+    if coverage is not None and code is not None:
+        report["code"] = code.summary()
+        coverage.mkdir(parents=True, exist_ok=True)
+        (coverage / "coverage.json").write_text(dumps(report, indent=1) + "\n")
+        (coverage / "missed-lines.txt").write_text("".join(f"{line}\n" for line in code.missed_lines()))
     if json:
         print_json(report)
     else:

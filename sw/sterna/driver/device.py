@@ -187,7 +187,7 @@ class Device:
         """
         image = self._loaded_image()
         rows = self._quantised(images)
-        flags = StartFlag.NO_ACTIVATION_SKIP * (not activation_skip) | StartFlag.NO_BLOCK_SKIP * (not block_skip)
+        flags = _flags(activation_skip, block_skip)
         outputs = tuple(np.empty((len(rows), *_shape(place)), np.int32) for place in image.outputs)
         reading_due = self._runs_per_reading(image)
         with self._exchange():
@@ -239,7 +239,7 @@ class Device:
         (op,) = (op for op in image.ops if op.tensor.name == name)
         places = {place.name: place for place in (image.input, *(op.tensor for op in image.ops))}
         source = places[layer.input.name]
-        flags = StartFlag.NO_ACTIVATION_SKIP * (not activation_skip) | StartFlag.NO_BLOCK_SKIP * (not block_skip)
+        flags = _flags(activation_skip, block_skip)
         output = np.empty((len(rows), *_shape(op.tensor)), np.int32)
         reading_due = self._runs_per_reading(image)
         with self._exchange():
@@ -257,18 +257,21 @@ class Device:
                 output[-1] = self._wait_for_tensor(op.tensor, parts)
         return output[:, 0, 0] if output.shape[1:3] == (1, 1) else output
 
-    def trace(self, image: npt.ArrayLike) -> dict[str, npt.NDArray[np.int8]]:
+    def trace(
+        self, image: npt.ArrayLike, *, activation_skip: bool = True, block_skip: bool = True
+    ) -> dict[str, npt.NDArray[np.int8]]:
         """Every tensor that the program computes for one image (without batch axis), as read from the device.
 
         Returns name → int8 (height, width, channels). For finding the first wrong layer: the program is run once for
         each op, up to that op.
         """
         program, row = self._single(image)
+        flags = _flags(activation_skip, block_skip)
         tensors = {}
         with self._exchange():
             self._submit_input(program, 0, row)
             for limit, op in enumerate(program.ops, 1):
-                self._submit_start(program, 0, 0, limit)
+                self._submit_start(program, 0, flags, limit)
                 parts = self._submit_result(program, 0, op.tensor)
                 tensors[op.tensor.name] = self._wait_for_tensor(op.tensor, parts)
         return tensors
@@ -283,7 +286,7 @@ class Device:
         counts for the later one. Frames are not counted.
         """
         program, row = self._single(image)
-        flags = StartFlag.NO_ACTIVATION_SKIP * (not activation_skip) | StartFlag.NO_BLOCK_SKIP * (not block_skip)
+        flags = _flags(activation_skip, block_skip)
         runs = [Counters()]
         with self._exchange():
             self._submit_input(program, 0, row)
@@ -482,6 +485,11 @@ class Device:
         if len(program.ops) > MAX_TRACED_OPS:
             raise ImageError(f"the program has {len(program.ops)} ops; at most {MAX_TRACED_OPS} can be told apart")
         return program, self._quantised(np.asarray(image)[None])[0]
+
+
+def _flags(activation_skip: bool, block_skip: bool) -> int:
+    """Of START."""
+    return StartFlag.NO_ACTIVATION_SKIP * (not activation_skip) | StartFlag.NO_BLOCK_SKIP * (not block_skip)
 
 
 def _shape(place: TensorPlace) -> Shape:
