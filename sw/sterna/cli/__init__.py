@@ -3,6 +3,7 @@ and the verbs of the driver work without torch and without the hardware tools.""
 
 import typer
 
+from sterna.cli.bench import bench
 from sterna.cli.compile import compile_model
 from sterna.cli.demo import demo
 from sterna.cli.doctor import doctor
@@ -32,6 +33,7 @@ for name, verb in (
     ("demo", demo),
 ):
     app.command(name)(guarded(verb))
+app.add_typer(bench, name="bench")
 
 
 def main() -> None:
