@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sterna.sim.configurations import random_configuration
-from sterna.sim.networks import random_dense, random_images, random_network
 from sterna.compiler import compile_network
 from sterna.compiler.allocation import allocate
 from sterna.compiler.compile import fit_report
 from sterna.compiler.lowering import accumulator_bounds, lower
 from sterna.golden import trace
 from sterna.link.machine import Machine
+from sterna.sim.configurations import random_configuration
+from sterna.sim.networks import random_dense, random_images, random_network
 from sterna.spec.configuration import CHUNK, Configuration, configuration_named
 from sterna.spec.errors import FitError
 from sterna.spec.image import Image
@@ -71,8 +71,7 @@ def test_tensors_that_live_at_the_same_time_never_overlap(seed: int) -> None:
 
 def test_the_same_network_gives_the_same_bytes() -> None:
     images = [
-        compile_network(random_dense(1, (20, 10)), configuration_named("icebreaker")).to_bytes()
-        for _ in range(2)
+        compile_network(random_dense(1, (20, 10)), configuration_named("icebreaker")).to_bytes() for _ in range(2)
     ]
     assert images[0] == images[1]
 

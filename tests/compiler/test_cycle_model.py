@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from sterna.sim.configurations import random_configuration
-from sterna.sim.networks import random_images, random_network
 from sterna.compiler import model_cycles
 from sterna.golden import trace
+from sterna.sim.configurations import random_configuration
+from sterna.sim.networks import random_images, random_network
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.network import IntegerNetwork, Layer, Plane
 

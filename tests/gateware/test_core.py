@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from gateware.streams import simulate
-from sterna.sim.configurations import random_configuration
-from sterna.sim.networks import random_dense, random_images, random_network, random_widths
 from sterna.compiler import compile_network, model_cycles
 from sterna.gateware.core import Core
 from sterna.golden import trace
 from sterna.link.machine import Machine
+from sterna.sim.configurations import random_configuration
+from sterna.sim.networks import random_dense, random_images, random_network, random_widths
 from sterna.spec.configuration import Configuration
 from sterna.spec.frames import StartFlag
 from sterna.spec.image import word_bytes

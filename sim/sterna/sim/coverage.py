@@ -127,15 +127,13 @@ def layer_shapes(network: IntegerNetwork, layer: Layer, configuration: Configura
         "one channel in": any(source[2] == 1 for source, _ in sources),
         "part of a word": any(source[2] % configuration.simd for source, _ in sources),
         "part of a tile": channels % configuration.pe != 0,
-        "window beyond the image": any(
-            kernel[1] > source[0] or kernel[2] > source[1] for source, kernel in sources
-        ),
+        "window beyond the image": any(kernel[1] > source[0] or kernel[2] > source[1] for source, kernel in sources),
     }
     return [shape for shape in SHAPES if found[shape]]
 
 
 def possible(kind: str, shape: str) -> bool:
-    """Whether there are such layers at all: a dense layer has one pixel and no padding, as an average has no padding."""
+    """Whether there are such layers at all: a dense one has one pixel and no padding, an average no padding."""
     if kind == "dense":
         return shape not in {"line", "plane", "window beyond the image"}
     return (kind, shape) != ("average", "window beyond the image")

@@ -83,7 +83,7 @@ SAME_STRIDED = (0, 1, 0, 1)
 
 
 def resnet8(seed: int = 0, *, block: int = 16, density: float = 1.0) -> IntegerNetwork:
-    """ResNet-8 of MLPerf Tiny (Banbury 2021): 32×32×3, stacks of 16, 32 and 64 channels, 10 outputs; 12.5 M products."""
+    """ResNet-8 of MLPerf Tiny (Banbury 2021): 32×32×3, stacks of 16, 32, 64 channels, 10 outputs; 12.5 M products."""
     b = _Builder(seed, (32, 32, 3), block=block, density=density)
     source = b.add("stem", b.plane("input", 16, 3, 1, SAME))
     for index, channels in enumerate((16, 32, 64)):
@@ -104,8 +104,8 @@ def dense_layer(seed: int, inputs: int, outputs: int, *, block: int, density: fl
 
 
 def conv_layer(seed: int, shape: Shape, outputs: int, *, block: int, density: float) -> IntegerNetwork:
-    """A 3×3 convolution at stride 1 that keeps the image's size, and means of 8×8 pixels: outputs, and the input, need a
-    place in both slots, so that a whole feature map as output would take twice its room."""
+    """A 3×3 convolution at stride 1 that keeps the image's size, and means of 8×8 pixels: outputs, like the input, need
+    a place in both slots, so that a whole feature map as output would take twice its room."""
     b = _Builder(seed, shape, block=block, density=density)
     b.add("means", b.mean(b.add("conv", b.plane("input", outputs, 3, 1, SAME)), 8))
     return b.network("conv-layer")

@@ -127,7 +127,9 @@ def check_device(device: Device, case: Case) -> None:
     for skips in SKIPS:
         before, emulated_before = device.counters(), emulated.counters()
         outputs = device.infer(case.images, activation_skip=skips.activations, block_skip=skips.blocks)
-        for name, batch in zip(case.network.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=True):
+        for name, batch in zip(
+            case.network.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=True
+        ):
             for n in range(IMAGES):
                 if (batch[n].reshape(-1) != golden[name][n].reshape(-1)).any():
                     _check_tensors(device, case, golden, n, skips)  # any layer before it may be the one
@@ -136,9 +138,7 @@ def check_device(device: Device, case: Case) -> None:
         _compare_counters(device.counters() - before, emulated.counters() - emulated_before, case, skips)
 
 
-def _check_tensors(
-    device: Device, case: Case, golden: dict[str, npt.NDArray[np.int8]], n: int, skips: Skips
-) -> None:
+def _check_tensors(device: Device, case: Case, golden: dict[str, npt.NDArray[np.int8]], n: int, skips: Skips) -> None:
     """Every tensor of image ``n``, in the order in which they are computed."""
     one = case.images[n].reshape(case.network.input.shape)
     found = device.trace(one, activation_skip=skips.activations, block_skip=skips.blocks)

@@ -16,7 +16,8 @@ def verify(
     networks: Annotated[int, typer.Option(min=1, help="How many random networks.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Of the first network; the next one has the next seed.")] = 0,
     configuration: Annotated[
-        list[str] | None, typer.Option(help="Build to verify, may be given again; by default all that are there for it.")
+        list[str] | None,
+        typer.Option(help="Build to verify, may be given again; by default all that are there for it."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Simulations at a time.")] = 2,
     waves: Annotated[Path | None, typer.Option(help="VCD file to write; with --networks 1.")] = None,

@@ -1,7 +1,7 @@
 """Bench of the top, ``Accelerator``: frames in, frames out, random stalls at both ends, scored against golden.
 
-Parameters: ``configuration`` (its fields), ``seed``, ``stalls``, ``widths`` of the network, ``images``, ``density`` of
-weight blocks.
+Parameters: ``configuration`` (its fields), ``seed``, ``stalls``, ``widths`` of a network of dense layers with this
+``density`` of weight blocks, or ``layers`` of a network of every kind of layer; ``images``.
 """
 
 import struct
@@ -11,14 +11,15 @@ import cocotb
 import numpy as np
 
 from sterna.compiler import compile_network
+from sterna.golden import trace
 from sterna.sim.bench import parameters
 from sterna.sim.link import Answer, Link
-from sterna.sim.networks import random_dense
+from sterna.sim.networks import random_dense, random_images, random_network
 from sterna.sim.streams import Handle, Monitor, Scoreboard, Sink, Source, start
-from sterna.spec.arithmetic import max_activation
-from sterna.spec.configuration import FORMAT_VERSION, Configuration
+from sterna.spec.configuration import CHUNK, FORMAT_VERSION, Configuration
 from sterna.spec.frames import (
     MAX_CONTENT,
+    MAX_RESULT,
     Opcode,
     StartFlag,
     Status,
@@ -29,11 +30,15 @@ from sterna.spec.frames import (
     start_arguments,
     write_header,
 )
-from sterna.spec.image import Image, word_bytes
+from sterna.spec.image import Image, TensorPlace, word_bytes
 from sterna.spec.registers import MAGIC, Register, State
 
 WRITE_BYTES = MAX_CONTENT - 2 - 4
 """Most bytes of words in one WRITE."""
+
+
+Pending = list[tuple[TensorPlace, list[Answer]]]
+"""Outputs of one run, and the answers that will hold them."""
 
 
 class Bench:
@@ -45,13 +50,13 @@ class Bench:
         self.configuration = Configuration(**given["configuration"])
         self.random = np.random.default_rng(given["seed"])
         self.dut = dut
-        widths = tuple(given["widths"])
-        self.network = random_dense(given["seed"], widths, act_bits=self.configuration.act_bits,
-                                    block=self.configuration.pe, density=given["density"])  # fmt: skip
+        if "layers" in given:
+            self.network = random_network(self.random, self.configuration, layers=given["layers"])
+        else:
+            self.network = random_dense(given["seed"], tuple(given["widths"]), act_bits=self.configuration.act_bits,
+                                        block=self.configuration.pe, density=given["density"])  # fmt: skip
         self.image: Image = compile_network(self.network, self.configuration)
-        limit = max_activation(self.configuration.act_bits)
-        images = self.random.integers(-limit, limit + 1, (given["images"], widths[0]))
-        self.images = images * (self.random.random(images.shape) < 0.6)  # many inputs are zero, as in real images
+        self.images = random_images(self.random, self.network, given["images"])
         self.scores = Scoreboard("outputs")
         Monitor(dut, "rx", lambda item: None)
         Monitor(dut, "tx", lambda item: None)
@@ -84,26 +89,42 @@ class Bench:
 
     async def infer(self, flags: int) -> None:
         """Runs all images through the two slots in turn and scores the outputs against golden."""
-        expected = np.atleast_2d(self.network.predict(self.images))
-        quantised = map(self.image.input.layout.scatter, self.network.input.quantise(self.images))
-        output = self.image.outputs[0]
-        pending: list[Answer] = []
-        for index, (activations, outputs) in enumerate(zip(quantised, expected, strict=True)):
+        tensors = trace(self.network, self.images)
+        pending: list[Pending] = []
+        for index, values in enumerate(tensors[self.network.input.name]):
             slot = index % 2
             offset = slot * self.image.slot_offset
             if len(pending) == 2:  # this slot's former run
                 await self._score(pending.pop(0))
-            await self.link.submit(Opcode.INPUT, input_header(self.image.input.word + offset) + activations.tobytes())
+            await self._submit_input(self.image.input.word + offset, self.image.input.layout.scatter(values))
             run = start_arguments(self.image.entry, offset, flags | (StartFlag.SLOT if slot else 0))
             await self.link.submit(Opcode.START, run)
-            wanted = result_arguments(slot, output.word + offset, output.layout.channels)
-            pending.append(await self.link.submit(Opcode.RESULT, wanted))
-            self.scores.expect([outputs.tolist()])
-        for answer in pending:
-            await self._score(answer)
+            pending.append([(place, await self._submit_result(slot, place)) for place in self.image.outputs])
+            self.scores.expect([tensors[place.name][index].tolist() for place in self.image.outputs])
+        for results in pending:
+            await self._score(results)
 
-    async def _score(self, answer: Answer) -> None:
-        self.scores.see(np.frombuffer(await self.link.result(answer), np.int8).tolist())
+    async def _submit_input(self, word: int, activations: np.ndarray) -> None:
+        simd = self.configuration.simd
+        step = (MAX_CONTENT - 4) // (CHUNK * simd) * CHUNK * simd
+        for at in range(0, len(activations), step):
+            await self.link.submit(
+                Opcode.INPUT, input_header(word + at // simd) + activations[at : at + step].tobytes()
+            )
+
+    async def _submit_result(self, slot: int, place: TensorPlace) -> list[Answer]:
+        simd = self.configuration.simd
+        first, step = place.word + slot * self.image.slot_offset, MAX_RESULT // simd * simd
+        size = place.layout.words * simd
+        return [
+            await self.link.submit(Opcode.RESULT, result_arguments(slot, first + at // simd, min(step, size - at)))
+            for at in range(0, size, step)
+        ]
+
+    async def _score(self, results: Pending) -> None:
+        for place, answers in results:
+            flat = b"".join([await self.link.result(answer) for answer in answers])
+            self.scores.see(place.layout.gather(np.frombuffer(flat, np.int8)).tolist())
 
 
 @cocotb.test()

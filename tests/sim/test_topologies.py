@@ -1,0 +1,53 @@
+"""Networks of known shape, and the configurations that they are made for."""
+
+import numpy as np
+import pytest
+
+from sterna.compiler.compile import fit_report
+from sterna.golden import trace
+from sterna.sim.configurations import CONVOLUTIONAL, SIMULATED, VERIFIED, simulated
+from sterna.sim.topologies import conv_layer, dense_layer, resnet8
+from sterna.spec.errors import ConfigurationError
+
+
+def test_resnet8_has_the_products_of_mlperf_tiny_and_fits() -> None:
+    network = resnet8()
+    products = sum(
+        plane.trits.size * int(np.prod(network.shape(layer.name)[:2]))
+        for layer in network.layers
+        for plane in layer.planes
+        if plane.groups == 1 and plane.trits.shape[1:3] != (1, 1)
+    )
+    assert products == 12_386_304  # with its two 1×1 convolutions and the dense layer 12.5 M
+    assert [network.shape(name) for name in ("stack0b", "stack1b", "stack2b", "classes")] == [
+        (32, 32, 16), (16, 16, 32), (8, 8, 64), (1, 1, 10)
+    ]  # fmt: skip
+    fit_report(network, CONVOLUTIONAL).check()
+
+
+def test_activations_of_resnet8_neither_vanish_nor_all_saturate() -> None:
+    network = resnet8()
+    images = np.random.default_rng(0).integers(-127, 128, (2, *network.input.shape))
+    for name, tensor in trace(network, images).items():
+        assert (tensor != 0).mean() > 0.05, name
+        assert (np.abs(tensor) == 127).mean() < 0.3, name
+
+
+@pytest.mark.parametrize("density", [1.0, 0.5, 0.06])
+def test_densities_of_blocks_are_exact(density: float) -> None:
+    dense = dense_layer(1, 64, 32, block=8, density=density).layers[0].planes[0].trits
+    assert dense.reshape(4, 8, 64).any(axis=1).sum() == round(density * 4 * 64)
+    conv = conv_layer(1, (8, 8, 16), 16, block=16, density=density).layers[0].planes[0].trits
+    assert conv.any(axis=0).sum() == round(density * 9 * 16)
+
+
+def test_verified_configurations_are_of_every_width_and_of_two_precisions() -> None:
+    assert {c.simd for c in VERIFIED.values()} == {1, 2, 4, 8}
+    assert {c.pe for c in VERIFIED.values()} == {4, 8, 16}
+    assert {c.act_bits for c in VERIFIED.values()} == {2, 8}
+    assert all(simulated(name).name == name for name in SIMULATED)
+
+
+def test_an_unknown_configuration_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"no configuration 'no'; known: bench-4x16, icebreaker, verify-1x4"):
+        simulated("no")
