@@ -49,7 +49,8 @@ def test_bad_options_are_told_on_one_line(arguments: list[str], message: str) ->
 def test_zero_skip_prints_rows_and_writes_all_beside_a_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(zero_skip, "BENCHES", zero_skip.BENCHES[:1])
-    monkeypatch.setattr(zero_skip.measure, "__defaults__", ((1.0,), (1.0, 0.5)))
+    monkeypatch.setattr(zero_skip, "BLOCK_DENSITIES", (1.0,))
+    monkeypatch.setattr(zero_skip, "ACTIVATION_DENSITIES", (1.0, 0.5))
     found = RUN.invoke(app, ["bench", "zero-skip", "--json", "-o", str(tmp_path / "zero-skip.json")])
     assert found.exit_code == 0, found.output
     rows = json.loads(found.stdout)

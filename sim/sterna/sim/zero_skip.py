@@ -96,8 +96,8 @@ def random_input(seed: int, network: IntegerNetwork, density: float) -> np.ndarr
 
 def measure(
     bench: Bench,
-    block_densities: Sequence[float] = BLOCK_DENSITIES,
-    activation_densities: Sequence[float] = ACTIVATION_DENSITIES,
+    block_densities: Sequence[float],
+    activation_densities: Sequence[float],
 ) -> Iterator[Measurement]:
     """Runs a layer on the Verilated accelerator at each pair of densities, one image each.
 

@@ -35,10 +35,10 @@ def zero_skip(
         for each in module.BENCHES:
             build(each.configuration, shown)
             with shown.counted(each.layer) as bar:
-                total = len(module.BLOCK_DENSITIES) * len(module.ACTIVATION_DENSITIES)
-                for done, measurement in enumerate(module.measure(each), 1):
+                blocks, activations = module.BLOCK_DENSITIES, module.ACTIVATION_DENSITIES
+                for done, measurement in enumerate(module.measure(each, blocks, activations), 1):
                     measurements.append(measurement)
-                    bar(done, total)
+                    bar(done, len(blocks) * len(activations))
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(dumps([each.details() for each in measurements], indent=1) + "\n")
