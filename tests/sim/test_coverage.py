@@ -22,7 +22,7 @@ def point(kind: str, module: str, lines: str, count: int, what: str = "block") -
 def test_files_add_up_by_module_over_instances_and_designs(tmp_path: Path) -> None:
     file = tmp_path / "coverage.dat"
     first = point("line", "top.core.feeder_0", "10-12,14", 5) + point("branch", "top.core.feeder_1", "20", 0, "if")
-    file.write_text("# SystemC::Coverage-3\n" + first + point("toggle", "top.core", "30", 0, "a[0]:0->1"))
+    file.write_text("# SystemC::Coverage-3\n" + first + point("toggle", "top.core", "", 0, "a[0]:0->1"))
     found = CodeCoverage()
     found.add("one", read_points(file))
     modules = found.summary()["modules"]

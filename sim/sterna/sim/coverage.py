@@ -66,21 +66,12 @@ class CodeCoverage:
         """
         modules: dict[str, dict[str, list[int]]] = {}
         for counts in self.designs.values():
-            lines: dict[tuple[str, int], bool] = {}
             for key, count in counts.items():
-                of = dict(part.split("\x02", 1) for part in key.split("\x01") if part)
-                hierarchy = of.get("h", "")
+                of = _values(key)
                 if of.get("t") == "toggle":
-                    tally = modules.setdefault(module_name(hierarchy), {"line": [0, 0], "toggle": [0, 0]})["toggle"]
-                    tally[0] += count > 0
-                    tally[1] += 1
-                else:
-                    for line in _source_lines(of.get("S", "")):
-                        lines[hierarchy, line] = lines.get((hierarchy, line), False) or count > 0
-            for (hierarchy, _), met in lines.items():
-                tally = modules.setdefault(module_name(hierarchy), {"line": [0, 0], "toggle": [0, 0]})["line"]
-                tally[0] += met
-                tally[1] += 1
+                    _tally(modules, of.get("h", ""), "toggle", count > 0)
+            for (hierarchy, _), met in _lines_met(counts).items():
+                _tally(modules, hierarchy, "line", met)
         total = {
             kind: [sum(counts[kind][part] for counts in modules.values()) for part in (0, 1)]
             for kind in ("line", "toggle")
@@ -92,13 +83,33 @@ class CodeCoverage:
         missed = set()
         for design, counts in self.designs.items():
             met: dict[tuple[str, int], bool] = {}
-            for key, count in counts.items():
-                of = dict(part.split("\x02", 1) for part in key.split("\x01") if part)
-                for line in _source_lines(of.get("S", "")):
-                    place = module_name(of.get("h", "")), line
-                    met[place] = met.get(place, False) or count > 0
+            for (hierarchy, line), hit in _lines_met(counts).items():
+                place = module_name(hierarchy), line
+                met[place] = met.get(place, False) or hit
             missed |= {f"{design} {module}:{line}" for (module, line), hit in met.items() if not hit}
         return sorted(missed)
+
+
+def _tally(modules: dict[str, dict[str, list[int]]], hierarchy: str, kind: str, met: bool) -> None:
+    tally = modules.setdefault(module_name(hierarchy), {"line": [0, 0], "toggle": [0, 0]})[kind]
+    tally[0] += met
+    tally[1] += 1
+
+
+def _values(key: str) -> dict[str, str]:
+    """Of a point: ``t`` its type, ``h`` its instance, ``S`` its source lines, and others."""
+    return dict(part.split("\x02", 1) for part in key.split("\x01") if part)
+
+
+def _lines_met(counts: Counter[str]) -> dict[tuple[str, int], bool]:
+    """Of each instance and source line, whether it ran."""
+    met: dict[tuple[str, int], bool] = {}
+    for key, count in counts.items():
+        of = _values(key)
+        for line in _source_lines(of.get("S", "")):
+            place = of.get("h", ""), line
+            met[place] = met.get(place, False) or count > 0
+    return met
 
 
 # What a layer is, as far as the gateware treats it differently.
