@@ -126,7 +126,7 @@ def test_errors_are_one_line_with_exit_code_1(model: Path, images: Path, tmp_pat
     fails("cannot read model file", "eval", absent)
     fails("not a model file", "compile", tmp_path / "bad.safetensors")
     fails("no configuration 'no'; known: icebreaker", "compile", model, "--configuration", "no")
-    fails("no configuration 'no'; known: icebreaker", "simulate", "no")
+    fails("no configuration 'no'; known: bench-4x16, icebreaker", "simulate", "no")
     fails("no configuration 'no'", "eval", model, "--on", "sim:no")
     fails("no data set 'no'; known: digits", "eval", model, "--data", "no")
     fails("no preset 'no'; known: digits-mlp", "train", "no")
