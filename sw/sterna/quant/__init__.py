@@ -6,14 +6,17 @@
     network, report = export_network(model.eval(), name="digits")
     assert report.differing == 0
 
-One method per file, each with its paper: ``twn`` (weights), ``lsq`` (activations), ``prune`` (blocks), ``estimator``
-(straight-through gradients), ``requantiser`` (the proof that integers compute what the model does).
+One method per file, each with its paper: ``twn``, ``ttq``, ``bitnet``, ``binary``, ``power_of_three`` and ``digits``
+(weights), ``lsq`` (activations), ``prune`` (blocks), ``estimator`` (straight-through gradients). ``float_graph`` reads
+the float model, ``requantiser`` says why integers compute what the model does.
 """
 
 from sterna.quant.export import ExportReport, LayerReport, export, export_network
+from sterna.quant.float_graph import SUPPORTED
 from sterna.quant.model import QuantisedModel
-from sterna.quant.prepare import SUPPORTED, prepare
-from sterna.quant.recipe import WEIGHT_QUANTISERS, LayerRecipe, Recipe
+from sterna.quant.prepare import prepare
+from sterna.quant.quantisers import WEIGHT_QUANTISERS
+from sterna.quant.recipe import LayerRecipe, Recipe
 
 __all__ = [
     "SUPPORTED",

@@ -1,4 +1,4 @@
-"""Exports a quantised model to the integer network, and proves the conversion value by value."""
+"""Exports a quantised model to the integer network, and reports what the conversion did."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,13 +9,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sterna.quant.layers import FoldedLayer, Signal
+from sterna.quant.layers import FoldedLayer, QuantisedLayer
 from sterna.quant.model import QuantisedModel
-from sterna.quant.prune import block_density
-from sterna.quant.requantiser import convert_channel, reachable, requantise_real
-from sterna.spec.arithmetic import max_activation
+from sterna.quant.prune import blocks
+from sterna.quant.requantiser import Int64, smallest_reaching
+from sterna.spec.arithmetic import max_activation, requantise
 from sterna.spec.errors import ModelError
-from sterna.spec.network import IntegerNetwork, Layer, Plane, Shape
+from sterna.spec.network import IntegerNetwork, Layer, Plane
+
+PROOF_BY_ARITHMETIC = "arithmetic"
+PROOF_BY_THRESHOLDS = "arithmetic, thresholds"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,18 +27,26 @@ class LayerReport:
 
     name: str
     channels: int
+    planes: int
+    proof: str
+    """Why the integer layer equals the evaluated model's on every input. ``arithmetic``: every product and sum of the
+    float64 evaluation is an exact multiple of the shift's power of two (:mod:`sterna.quant.requantiser`), which holds for
+    any number of planes. ``arithmetic, thresholds``: one plane, so that its outputs rise with one accumulator, and both
+    functions were also compared, level by level, on where they rise: that covers every reachable value."""
     constant_channels: int
     """Channels whose output is the same for every reachable accumulator."""
     compared: int
-    """Reachable accumulator values over all channels; each was compared."""
+    """Reachable accumulator values, over all channels, that the thresholds cover; 0 for several planes."""
     differing: int
-    """Those that the integer requantiser maps to another value than the model's real-valued one."""
+    """For how many of them (times steps of the output) integer and float64 evaluation differ: 0."""
     slope_change: float
-    """Largest relative change of a slope by rounding it to what a multiplier can hold."""
+    """Largest relative change of a slope by rounding it to a multiplier."""
+    rounding_bound: float
+    """Most that rounding slopes can move the sum before it is rounded, in steps of the output."""
     changed_by_rounding: int
-    """Accumulator values for which that rounding changed the model's output (by one step)."""
+    """Accumulator values (times steps) for which rounding slopes changed the output; 0 for several planes."""
     lowest: int
-    """Bounds of the accumulators over all channels, from the actual trits."""
+    """Bounds of the accumulators over all channels and planes, from the actual trits."""
     highest: int
     density: float
     """Share of non-zero trits."""
@@ -56,7 +67,7 @@ class ExportReport:
 
     @property
     def differing(self) -> int:
-        """Accumulator values whose outputs differ; 0 is a proof of equality."""
+        """Accumulator values whose outputs differ: 0."""
         return sum(layer.differing for layer in self.layers)
 
     @property
@@ -70,66 +81,93 @@ class ExportReport:
         return totals | dataclasses.asdict(self)
 
 
-def _convert(
-    name: str, source_name: str, shape: Shape, source: Signal, folded: FoldedLayer, pe: int
-) -> tuple[Layer, LayerReport]:
-    """``shape``: of the source; a matrix product takes all of it in one window."""
-    if len(folded.planes) != 1:
-        raise ModelError(f"layer {name!r} has {len(folded.planes)} planes; export proves layers of one plane")
-    (plane,) = folded.planes
-    # A negative slope is folded into the trits: (-trits)·x·|A| is the same float64 product as trits·x·A.
-    signs = np.where(plane.slope < 0, -1, 1).astype(np.int8)
-    trits = plane.trits.numpy().astype(np.int8) * signs[:, np.newaxis]
-    slope, unrounded = plane.slope * signs, plane.unrounded_slope * signs
-    lowest, highest = reachable(trits, source.low, source.high)
-    limits = folded.minimum, folded.maximum
-    channels = []
-    constant = changed = 0
-    for c, (first, last) in enumerate(zip(lowest.tolist(), highest.tolist(), strict=True)):
-        where = float(slope[c]), float(folded.offset[c])
-        try:
-            channel = convert_channel(*where, first, last, *limits)
-        except ModelError as error:
-            raise ModelError(f"layer {name!r} channel {c}: {error}") from error
-        channels.append(channel)
-        wanted = requantise_real(np.arange(first, last + 1), *where, *limits)
-        constant += int(wanted[0] == wanted[-1])
-        exact = requantise_real(np.arange(first, last + 1), float(unrounded[c]), where[1], *limits)
-        changed += int(np.count_nonzero(exact != wanted))
-
-    def column(values: list[int]) -> npt.NDArray[np.int64]:
-        return np.array(values, np.int64)
-
-    layer = Layer(
+def _layer(name: str, folded: FoldedLayer) -> Layer:
+    planes = []
+    for plane, multiplier in zip(folded.planes, folded.fixed.multiplier, strict=True):
+        # A negative slope is folded into the trits.
+        trits = plane.trits * np.where(multiplier < 0, -1, 1).astype(np.int8)[:, np.newaxis]
+        window = plane.window
+        planes.append(Plane(
+            source=window.source,
+            trits=np.ascontiguousarray(trits.reshape(window.out, *window.kernel, window.inputs)),
+            multiplier=np.abs(multiplier),
+            stride=window.stride,
+            padding=window.padding,
+            groups=window.groups,
+        ))  # fmt: skip
+    return Layer(
         name=name,
-        planes=(
-            Plane(
-                source=source_name,
-                trits=np.ascontiguousarray(trits.reshape(-1, *shape)),
-                multiplier=column([channel.multiplier for channel in channels]),
-            ),
-        ),
-        bias=column([channel.bias for channel in channels]),
-        shift=column([channel.shift for channel in channels]),
+        planes=tuple(planes),
+        bias=folded.fixed.bias,
+        shift=folded.fixed.shift,
         minimum=folded.minimum,
         maximum=folded.maximum,
+        pool=folded.pool,
     )
-    nonzero = slope != 0
-    change = np.abs(slope[nonzero] / unrounded[nonzero] - 1).max(initial=0.0)
-    report = LayerReport(
-        name=name,
-        channels=len(channels),
-        constant_channels=constant,
-        compared=sum(channel.compared for channel in channels),
-        differing=sum(channel.differing for channel in channels),
-        slope_change=float(change),
+
+
+def _compare(folded: FoldedLayer) -> tuple[int, int, int]:
+    """Of a layer of one plane: values compared, differing, changed by rounding slopes. Negative slopes are mirrored."""
+    (plane,) = folded.planes
+    negative = plane.slope < 0
+    lowest = np.where(negative, -plane.highest, plane.lowest)
+    highest = np.where(negative, -plane.lowest, plane.highest)
+    fixed = folded.fixed
+    (multiplier,), (slope,) = np.abs(fixed.multiplier), np.abs(fixed.slope)
+    levels = np.arange(folded.minimum + 1, folded.maximum + 1)
+
+    def thresholds(values: Any) -> Int64:
+        return smallest_reaching(values, lowest, highest, levels)
+
+    def integer(acc: Int64) -> Int64:
+        total = multiplier[:, np.newaxis] * acc + fixed.bias[:, np.newaxis]
+        return requantise(total, fixed.shift[:, np.newaxis], folded.minimum, folded.maximum)
+
+    def evaluated(acc: Int64) -> npt.NDArray[np.float64]:
+        total = acc.astype(np.float64) * slope[:, np.newaxis] + fixed.offset[:, np.newaxis]
+        return np.clip(np.floor(total), folded.minimum, folded.maximum)
+
+    def unrounded(acc: Int64) -> npt.NDArray[np.float64]:
+        total = acc.astype(np.float64) * np.abs(plane.slope)[:, np.newaxis] + folded.offset[:, np.newaxis] + 0.5
+        return np.clip(np.floor(total), folded.minimum, folded.maximum)
+
+    found = thresholds(integer)
+    differing = np.abs(found - thresholds(evaluated)).sum()
+    changed = np.abs(found - thresholds(unrounded)).sum()
+    return int((highest - lowest + 1).sum()), int(differing), int(changed)
+
+
+def _report(layer: QuantisedLayer, folded: FoldedLayer) -> LayerReport:
+    single = len(folded.planes) == 1
+    compared, differing, changed = _compare(folded) if single else (0, 0, 0)
+    fixed, offset = folded.fixed, folded.fixed.offset
+    slopes = np.array([plane.slope for plane in folded.planes])
+    lowest = np.array([plane.lowest for plane in folded.planes])
+    highest = np.array([plane.highest for plane in folded.planes])
+    moved = (np.abs(fixed.slope - slopes) * np.maximum(np.abs(lowest), np.abs(highest))).sum(axis=0)
+    ends = fixed.slope * lowest, fixed.slope * highest
+    least, most = (
+        np.clip(np.floor(f(*ends).sum(axis=0) + offset), folded.minimum, folded.maximum)
+        for f in (np.minimum, np.maximum)
+    )
+    kept = fixed.multiplier != 0
+    counted = [blocks(torch.from_numpy(p.trits), pe=layer.pe, groups=p.window.groups) for p in folded.planes]
+    return LayerReport(
+        name=layer.name,
+        channels=len(fixed.bias),
+        planes=len(folded.planes),
+        proof=PROOF_BY_THRESHOLDS if single else PROOF_BY_ARITHMETIC,
+        constant_channels=int(np.count_nonzero(least == most)),
+        compared=compared,
+        differing=differing,
+        slope_change=float(np.abs(fixed.slope[kept] / slopes[kept] - 1).max(initial=0.0)),
+        rounding_bound=float(moved.max()),
         changed_by_rounding=changed,
         lowest=int(lowest.min()),
         highest=int(highest.max()),
-        density=float(np.count_nonzero(trits) / trits.size),
-        block_density=block_density(plane.trits, pe=pe),
+        density=sum(np.count_nonzero(p.trits) for p in folded.planes) / sum(p.trits.size for p in folded.planes),
+        block_density=sum(used for used, _ in counted) / sum(count for _, count in counted),
     )
-    return layer, report
 
 
 def export_network(
@@ -137,30 +175,26 @@ def export_network(
 ) -> tuple[IntegerNetwork, ExportReport]:
     """The integer network of a quantised model, and the report of its conversion.
 
-    BatchNorm, scales, steps and the rounding constant are folded; every channel's requantiser is compared with the
-    model's on every reachable accumulator value. ``metadata``: JSON values for people.
+    BatchNorm, scales, steps and the rounding constant are folded. The network equals the model in evaluation mode, bit
+    for bit and tensor by tensor: :mod:`sterna.quant.requantiser` says why. ``metadata``: JSON values for people.
     Raises :class:`ModelError` naming the layer and channel that cannot be converted.
     """
     layers: list[Layer] = []
     reports: list[LayerReport] = []
-    source_name, shape = model.input.name, model.input.shape
-    prepared = dict(model.named_layers())
-    for layer_name, source, folded in model.folded():
-        layer, report = _convert(layer_name, source_name, shape, source, folded, prepared[layer_name].pe)
-        layers.append(layer)
-        reports.append(report)
-        source_name, shape = layer_name, (1, 1, report.channels)
-    act_bits = max(layer.recipe.act_bits for layer in prepared.values())
-    extreme = max(abs(bound) for _, source, _ in model.folded() for bound in (source.low, source.high))
-    while max_activation(act_bits) < extreme:
+    act_bits = 2
+    for layer, folded in model.folded():
+        layers.append(_layer(layer.name, folded))
+        reports.append(_report(layer, folded))
+        act_bits = max(act_bits, layer.recipe.act_bits)
+    while max_activation(act_bits) < model.largest_input:
         act_bits += 1
     network = IntegerNetwork(
         name=name,
         act_bits=act_bits,
         input=model.input,
         layers=tuple(layers),
-        outputs=(source_name,),
-        output_scale=(model.output_step,),
+        outputs=model.outputs,
+        output_scale=model.output_steps,
         metadata=dict(metadata or {}),
     )
     return network, ExportReport(layers=tuple(reports))
@@ -177,9 +211,13 @@ def export(
     network, _ = export_network(model, name=name, metadata=metadata)
     images = np.asarray(sample)
     training = model.training
-    wanted = model.eval().integers(torch.from_numpy(images)).numpy()
+    given = model.eval().integers(torch.from_numpy(images))
     model.train(training)
-    differing = int(np.count_nonzero(network.predict(images.reshape(len(images), -1)) != wanted))
+    wanted = [output.numpy() for output in (given if isinstance(given, tuple) else (given,))]
+    predicted = network.predict(images.reshape(len(images), -1))
+    found = predicted if isinstance(predicted, tuple) else (predicted,)
+    differing = sum(int(np.count_nonzero(a != b)) for a, b in zip(found, wanted, strict=True))
     if differing:
-        raise ModelError(f"{differing} of {wanted.size} outputs of the integer network differ from the model's")
+        of = sum(output.size for output in wanted)
+        raise ModelError(f"{differing} of {of} outputs of the integer network differ from the model's")
     return network

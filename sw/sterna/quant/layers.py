@@ -1,22 +1,32 @@
-"""Quantised layers: float fake quantisation in training mode, exact integers in evaluation mode.
+"""The quantised layer: float fake quantisation in training mode, exact integers in evaluation mode.
 
+A layer is a sum of terms, each with its own weights, bias and BatchNorm; a term reads one tensor or, channels side by
+side, several. A residual connection is a term whose weights are an identity, a mean one whose weights are ones.
 Between layers travel integers and their step. In training mode the integers are float32 that carry gradients, in
-evaluation mode they are exact (float64 holds every accumulator), and a layer computes what the hardware does but for
-its requantiser: ``clip(floor(acc·A[c] + B[c] + 1/2), low, high)`` in float64.
+evaluation mode they are exact float64, and a layer computes what the hardware does: see
+:mod:`sterna.quant.requantiser` for why both are equal, bit for bit.
 """
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sterna.quant.lsq import LearnedStep
-from sterna.quant.prune import block_mask, density_at
-from sterna.quant.recipe import WEIGHT_QUANTISERS, LayerRecipe, Recipe
-from sterna.quant.requantiser import Float64, reachable, round_slopes
+from sterna.quant.prune import banks, block_mask, density_at
+from sterna.quant.quantisers import WEIGHT_QUANTISERS
+from sterna.quant.recipe import LayerRecipe, Recipe
+from sterna.quant.requantiser import FixedPoint, Float64, Int64, fixed_point, reachable
+from sterna.quant.weights import FixedWeights
+from sterna.quant.window import Window
 from sterna.spec.errors import ModelError
+
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +34,7 @@ class Signal:
     """A tensor between layers; its real value is ``integers · step``."""
 
     integers: Tensor
-    """float32 (training) or float64 (evaluation), (n, features)."""
+    """float32 (training) or float64 (evaluation), (n, channels, height, width)."""
     step: Tensor
     """float ()."""
     low: int
@@ -32,95 +42,212 @@ class Signal:
     high: int
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FloatTerm:
+    """A term of a float layer."""
+
+    windows: tuple[Window, ...]
+    weight: Tensor
+    """float (out, positions), the windows' positions side by side, each channel-last."""
+    bias: Tensor | None = None
+    norm: BatchNorm | None = None
+    scale: float | None = None
+    """Not None: ``weight`` holds trits that are not trained, times this."""
+    path: str = ""
+    """Of its module in the float model."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FloatLayer:
+    """A layer of the float model: terms, summed, then an activation, then max-pooling."""
+
+    name: str
+    terms: tuple[FloatTerm, ...]
+    relu: bool
+    pool: tuple[int, int]
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has weights of its own."""
+        return any(term.scale is None for term in self.terms)
+
+
 @dataclass(frozen=True, eq=False)
 class FoldedPlane:
     """One ternary plane with everything that scales it in its slope."""
 
-    trits: Tensor
-    """float64 (out, positions), -1, 0, 1."""
+    window: Window
+    trits: npt.NDArray[np.int8]
+    """(out, positions of the window)."""
     slope: Float64
-    """float64 (out,): output steps for one of the accumulator; of either sign."""
-    unrounded_slope: Float64
-    """The same before it was rounded to what a multiplier can hold."""
+    """float64 (out,): output steps for one of the accumulator, of either sign, before it was rounded."""
+    lowest: Int64
+    """Bounds of the accumulators, (out,)."""
+    highest: Int64
 
 
 @dataclass(frozen=True, eq=False)
 class FoldedLayer:
-    """A layer as ``clip(floor(Σ_i acc_i·slope_i + offset + 1/2), minimum, maximum)``."""
+    """A layer as ``clip((Σ_i m_i·acc_i + b) >> s, minimum, maximum)``, max-pooled."""
 
     planes: tuple[FoldedPlane, ...]
+    fixed: FixedPoint
     offset: Float64
+    """float64 (out,), before it was rounded and without the half for rounding."""
     minimum: int
     maximum: int
+    pool: tuple[int, int]
 
 
-class QuantisedLinear(nn.Module):
-    """A matrix product with its bias, BatchNorm and activation.
-
-    Built from float layers, whose parameters it copies. ``relu``: whether outputs are 0 … high instead of -high … high.
-    """
+class QuantisedTerm(nn.Module):
+    """One term of a layer. Copies the float model's parameters."""
 
     mask: Tensor
+    weight: Tensor
 
-    def __init__(
-        self, linear: nn.Linear, norm: nn.BatchNorm1d | None, *, relu: bool, layer: LayerRecipe, recipe: Recipe
-    ) -> None:
+    def __init__(self, term: FloatTerm, layer: LayerRecipe, recipe: Recipe) -> None:
         super().__init__()
-        self.recipe = layer
+        self.windows = term.windows
+        self.trained = term.scale is None
+        self.density = layer.density
         self.pe, self.simd = recipe.pe, recipe.simd
-        self.round_slopes = recipe.round_slopes
-        self.weight = nn.Parameter(linear.weight.detach().clone())
-        self.bias = None if linear.bias is None else nn.Parameter(linear.bias.detach().clone())
-        self.norm = copy.deepcopy(norm)
-        self.weights = WEIGHT_QUANTISERS[layer.weights]()
-        self.activation = LearnedStep(layer.act_bits, relu=relu)
-        self.register_buffer("mask", torch.ones_like(linear.weight, dtype=torch.bool))
+        weight = term.weight.detach().clone()
+        if term.scale is None:
+            self.weight = nn.Parameter(weight)
+            self.weights = WEIGHT_QUANTISERS[layer.weights]()
+            self.weights.calibrate(weight)
+        else:
+            self.register_buffer("weight", weight)
+            self.weights = FixedWeights(term.scale)
+        self.bias = None if term.bias is None else nn.Parameter(term.bias.detach().clone())
+        self.norm = copy.deepcopy(term.norm)
+        self.register_buffer("mask", torch.ones_like(weight, dtype=torch.bool))
+
+    def split(self, matrix: Tensor) -> tuple[Tensor, ...]:
+        """The columns of each window."""
+        return matrix.split([window.positions for window in self.windows], dim=1)
 
     def prune(self, progress: float) -> None:
         """Chooses the blocks to keep, at the density of the schedule; ``progress`` 0…1."""
-        density = density_at(progress, self.recipe.density)
-        self.mask.copy_(block_mask(self.weight, density, pe=self.pe, simd=self.simd))
+        if not self.trained:
+            return
+        density = density_at(progress, self.density)
+        for window, weight, mask in zip(self.windows, self.split(self.weight), self.split(self.mask), strict=True):
+            lanes = banks(window.kernel, window.inputs, window.shape[2], self.simd)
+            mask.copy_(block_mask(weight, density, pe=self.pe, banks=lanes, groups=window.groups))
 
-    def forward(self, x: Signal) -> Signal:
-        if not self.training:
-            return self._evaluate(x)
-        z = functional.linear(x.integers * x.step, self.weights(self.weight, self.mask), self.bias)
-        integers, step = self.activation(z if self.norm is None else self.norm(z))
-        return Signal(integers, step, self.activation.low, self.activation.high)
+    def forward(self, tensors: Mapping[str, Signal]) -> Tensor:
+        weights = self.split(self.weights(self.weight, self.mask))
+        total: Tensor | None = None
+        for window, weight in zip(self.windows, weights, strict=True):
+            source = tensors[window.source]
+            part = window.apply(source.integers * source.step, weight)
+            total = part if total is None else total + part
+        assert total is not None
+        if self.bias is not None:
+            total = total + self.bias[:, None, None]
+        if isinstance(self.norm, nn.BatchNorm1d):
+            normed: Tensor = self.norm(total.flatten(1))
+            return normed.reshape(total.shape)
+        return total if self.norm is None else self.norm(total)
 
-    @torch.no_grad()
-    def _evaluate(self, x: Signal) -> Signal:
-        folded = self.fold(x)
-        scaled = [functional.linear(x.integers, p.trits) * torch.from_numpy(p.slope) for p in folded.planes]
-        total = sum(scaled[1:], scaled[0]) + torch.from_numpy(folded.offset)
-        q = torch.clip(torch.floor(total + 0.5), folded.minimum, folded.maximum)
-        return Signal(q, self.activation.step.double(), folded.minimum, folded.maximum)
-
-    @torch.no_grad()
-    def fold(self, source: Signal) -> FoldedLayer:
-        """Folds BatchNorm, scales and steps into one slope a plane and channel, and one offset a channel.
-
-        ``source``: what the layer reads; only its step and bounds count. Raises :class:`ModelError` before the first
-        training batch, which sets the activation step.
-        """
-        if not self.activation.initialised:
-            raise ModelError("an activation step is not set; run a batch in training mode first")
-        out = len(self.weight)
-        gain = torch.ones(out, dtype=torch.float64)
+    def affine(self) -> tuple[Tensor, Tensor]:
+        """Gain and shift, float64 (out,), that bias and BatchNorm give in evaluation mode."""
+        gain = torch.ones(len(self.weight), dtype=torch.float64)
         shift = torch.zeros_like(gain) if self.bias is None else self.bias.double()
         if self.norm is not None:
             assert self.norm.running_mean is not None
             assert self.norm.running_var is not None
             gain = self.norm.weight.double() / torch.sqrt(self.norm.running_var.double() + self.norm.eps)
             shift = (shift - self.norm.running_mean.double()) * gain + self.norm.bias.double()
+        return gain, shift
+
+
+class QuantisedLayer(nn.Module):
+    """A sum of terms with its activation and pooling."""
+
+    def __init__(self, layer: FloatLayer, layer_recipe: LayerRecipe, recipe: Recipe) -> None:
+        super().__init__()
+        self.name = layer.name
+        self.recipe = layer_recipe
+        self.pe = recipe.pe
+        self.pool = layer.pool
+        self.trained = layer.trained
+        self._terms = nn.ModuleList(QuantisedTerm(term, layer_recipe, recipe) for term in layer.terms)
+        self.activation = LearnedStep(layer_recipe.act_bits, relu=layer.relu)
+
+    @property
+    def terms(self) -> tuple[QuantisedTerm, ...]:
+        """In the order of the float model's sum."""
+        return tuple(term for term in self._terms if isinstance(term, QuantisedTerm))
+
+    def prune(self, progress: float) -> None:
+        """Chooses the blocks to keep, at the density of the schedule; ``progress`` 0…1."""
+        for term in self.terms:
+            term.prune(progress)
+
+    def forward(self, tensors: Mapping[str, Signal]) -> Signal:
+        if not self.training:
+            return self._evaluate(tensors)
+        first, *others = (term(tensors) for term in self.terms)
+        integers, step = self.activation(sum(others, first))
+        return Signal(self._pooled(integers), step, self.activation.low, self.activation.high)
+
+    @torch.no_grad()
+    def _evaluate(self, tensors: Mapping[str, Signal]) -> Signal:
+        folded = self.fold(tensors)
+        total = torch.from_numpy(folded.fixed.offset)[:, None, None]
+        for window, weight in self._joined(folded):
+            total = total + window.apply(tensors[window.source].integers, weight)
+        q = torch.clip(torch.floor(total), folded.minimum, folded.maximum)
+        return Signal(self._pooled(q), self.activation.step.double(), folded.minimum, folded.maximum)
+
+    @staticmethod
+    def _joined(folded: FoldedLayer) -> list[tuple[Window, Tensor]]:
+        """Windows with the sum of their planes, each times its slope: exact, like all sums of it."""
+        joined: list[tuple[Window, Tensor]] = []
+        for plane, slope in zip(folded.planes, folded.fixed.slope, strict=True):
+            weight = torch.from_numpy(plane.trits * slope[:, np.newaxis])
+            if joined and joined[-1][0] is plane.window:
+                joined[-1] = (plane.window, joined[-1][1] + weight)
+            else:
+                joined.append((plane.window, weight))
+        return joined
+
+    def _pooled(self, integers: Tensor) -> Tensor:
+        return integers if self.pool == (1, 1) else functional.max_pool2d(integers, self.pool)
+
+    @torch.no_grad()
+    def fold(self, tensors: Mapping[str, Signal]) -> FoldedLayer:
+        """Folds BatchNorm, scales and steps into one slope a plane and channel, and one offset a channel.
+
+        ``tensors``: what the layer reads; only steps and bounds count. Raises :class:`ModelError` before the first
+        training batch, which sets the activation step, and for what is not finite.
+        """
+        if not self.activation.initialised:
+            raise ModelError("an activation step is not set; run a batch in training mode first")
         step = self.activation.step.double()
-        offset = (shift / step).numpy()
+        offset = torch.zeros((), dtype=torch.float64)
         planes = []
-        for plane in self.weights.planes(self.weight, self.mask):
-            slope = (plane.scale.double() * gain * source.step.double() / step).numpy()
-            rounded = slope
-            if self.round_slopes:
-                trits = plane.trits.to(torch.int8).numpy()
-                rounded = round_slopes(slope, offset, *reachable(trits, source.low, source.high))
-            planes.append(FoldedPlane(plane.trits.double(), rounded, slope))
-        return FoldedLayer(tuple(planes), offset, self.activation.low, self.activation.high)
+        for term in self.terms:
+            gain, shift = term.affine()
+            offset = offset + shift / step
+            weights = [(plane.scale, term.split(plane.trits)) for plane in term.weights.planes(term.weight, term.mask)]
+            for at, window in enumerate(term.windows):
+                source = tensors[window.source]
+                low, high = source.low, source.high
+                if any(window.padding):
+                    low, high = min(low, 0), max(high, 0)
+                for scale, parts in weights:
+                    slope = (scale.double() * gain * source.step.double() / step).numpy()
+                    trits = torch.nan_to_num(parts[at]).to(torch.int8).numpy()
+                    planes.append(FoldedPlane(window, trits, slope, *reachable(trits, low, high)))
+        slopes = np.array([plane.slope for plane in planes])
+        extremes = np.array([np.maximum(np.abs(plane.lowest), np.abs(plane.highest)) for plane in planes])
+        try:
+            fixed = fixed_point(slopes, offset.numpy(), extremes)
+        except ModelError as error:
+            raise ModelError(f"layer {self.name!r} {error}") from error
+        return FoldedLayer(
+            tuple(planes), fixed, offset.numpy(), self.activation.low, self.activation.high, self.pool
+        )  # fmt: skip

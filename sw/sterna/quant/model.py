@@ -1,83 +1,106 @@
 """The quantised model: a torch module that in evaluation mode gives exactly the integer network's answers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from sterna.quant.estimator import round_half_up
-from sterna.quant.layers import FoldedLayer, QuantisedLinear, Signal
+from sterna.quant.layers import FoldedLayer, QuantisedLayer, Signal
 from sterna.spec.network import InputSpec
+
+CHUNK = 500
+"""Images that :meth:`QuantisedModel.integers` works on at a time."""
 
 
 class QuantisedModel(nn.Module):
-    """Layers in a row, behind an input quantiser. Made by :func:`sterna.quant.prepare`.
+    """Layers over named tensors, behind an input quantiser. Made by :func:`sterna.quant.prepare`.
 
-    Called with images, real (n, …) in the input's range, channel-last; returns real-valued logits (n, outputs):
-    float32 with gradients in training mode, float64 multiples of ``output_step`` in evaluation mode, where images of
-    another size or range raise :class:`InputError`.
+    Called with images, real (n, …) in the input's range, channel-last; returns real-valued outputs, (n, channels) or, of
+    more than one pixel, (n, height, width, channels), and a tuple of them if there are several: float32 with gradients
+    in training mode, float64 multiples of ``output_steps`` in evaluation mode, where images of another size or range
+    raise :class:`InputError`.
     """
 
-    def __init__(self, input: InputSpec, layers: dict[str, QuantisedLinear]) -> None:
+    def __init__(self, input: InputSpec, layers: Sequence[QuantisedLayer], outputs: Sequence[str]) -> None:
         super().__init__()
         self.input = input
-        self.layers = nn.ModuleDict(layers)
+        self.outputs = tuple(outputs)
+        self.layers = nn.ModuleDict({layer.name: layer for layer in layers})
 
-    def named_layers(self) -> Iterator[tuple[str, QuantisedLinear]]:
+    def named_layers(self) -> Iterator[tuple[str, QuantisedLayer]]:
         """Names, as in the integer network, and layers."""
         for name, layer in self.layers.items():
-            assert isinstance(layer, QuantisedLinear)
+            assert isinstance(layer, QuantisedLayer)
             yield name, layer
 
     @property
-    def output_step(self) -> float:
-        """Real value of one step of the logits."""
-        *_, (_, last) = self.named_layers()
-        return float(last.activation.step.detach())
+    def output_steps(self) -> tuple[float, ...]:
+        """Real value of one step of each output."""
+        layers = dict(self.named_layers())
+        return tuple(float(layers[name].activation.step.detach()) for name in self.outputs)
+
+    @property
+    def largest_input(self) -> int:
+        """Largest magnitude of the input's integers."""
+        return max(abs(bound) for bound in self._input_bounds())
 
     def prune(self, progress: float) -> None:
         """Prunes every layer along the schedule of its target density; ``progress`` 0…1."""
         for _, layer in self.named_layers():
             layer.prune(progress)
 
-    def forward(self, images: Tensor) -> Tensor:
-        signal = self._source(images)
-        for _, layer in self.named_layers():
-            signal = layer(signal)
-        return signal.integers * signal.step
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        tensors = self._tensors(images)
+        results = tuple(_answer(tensors[name].integers * tensors[name].step) for name in self.outputs)
+        return results if len(results) > 1 else results[0]
 
     @torch.no_grad()
     def trace(self, images: Tensor) -> dict[str, Tensor]:
-        """Every tensor's integers by name, the input's first: int32 (n, features). Needs evaluation mode."""
+        """Every tensor's integers by name, the input's first: int32 (n, height, width, channels). In evaluation mode."""
         assert not self.training
-        signal = self._source(images)
-        traced = {self.input.name: signal.integers.int()}
-        for name, layer in self.named_layers():
-            signal = layer(signal)
-            traced[name] = signal.integers.int()
-        return traced
+        return {name: signal.integers.permute(0, 2, 3, 1).int() for name, signal in self._tensors(images).items()}
 
-    def integers(self, images: Tensor) -> Tensor:
-        """Integer logits, int32 (n, outputs): what the integer network predicts. Needs evaluation mode."""
-        *_, last = self.trace(images).values()
-        return last
+    @torch.no_grad()
+    def integers(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Outputs as integers, int32, in the shapes of a call: what the integer network predicts. In evaluation mode."""
+        assert not self.training
+        parts = [self._tensors(part) for part in images.split(CHUNK)]
+        results = tuple(_answer(torch.cat([part[name].integers for part in parts])).int() for name in self.outputs)
+        return results if len(results) > 1 else results[0]
 
-    def folded(self) -> Iterator[tuple[str, Signal, FoldedLayer]]:
-        """Layer by layer: name, an empty signal that tells what it reads, and the folded layer."""
-        source = self._source(torch.empty(0, math.prod(self.input.shape)))
+    @torch.no_grad()
+    def folded(self) -> Iterator[tuple[QuantisedLayer, FoldedLayer]]:
+        """Layer by layer, with what it folds to."""
+        source = self._source(torch.empty(0, *self.input.shape))
+        tensors = {self.input.name: source}
         for name, layer in self.named_layers():
-            folded = layer.fold(source)
-            yield name, source, folded
-            source = Signal(source.integers, layer.activation.step.double(), folded.minimum, folded.maximum)
+            folded = layer.fold(tensors)
+            yield layer, folded
+            step = layer.activation.step.double()
+            tensors[name] = Signal(source.integers, step, folded.minimum, folded.maximum)
+
+    def _tensors(self, images: Tensor) -> dict[str, Signal]:
+        tensors = {self.input.name: self._source(images)}
+        for name, layer in self.named_layers():
+            tensors[name] = layer(tensors)
+        return tensors
 
     def _source(self, images: Tensor) -> Signal:
-        flat = images.flatten(1)
         if self.training:
-            integers = round_half_up(flat / self.input.scale)
+            integers = round_half_up(images.reshape(len(images), *self.input.shape) / self.input.scale)
             step = torch.tensor(self.input.scale)
         else:  # the integer network's own words, with its checks
-            integers = torch.from_numpy(self.input.quantise(flat.numpy())).reshape(flat.shape).double()
+            integers = torch.from_numpy(self.input.quantise(images.numpy())).double()
             step = torch.tensor(self.input.scale, dtype=torch.float64)
+        return Signal(integers.permute(0, 3, 1, 2).contiguous(), step, *self._input_bounds())
+
+    def _input_bounds(self) -> tuple[int, int]:
         low, high = (math.floor(bound / self.input.scale + 0.5) for bound in (self.input.low, self.input.high))
-        return Signal(integers, step, low, high)
+        return low, high
+
+
+def _answer(maps: Tensor) -> Tensor:
+    """(n, channels, height, width) as the integer network returns it."""
+    return maps.flatten(1) if maps.shape[2:] == (1, 1) else maps.permute(0, 2, 3, 1)

@@ -1,8 +1,10 @@
 """Block pruning at the hardware's granularity, so that a pruned weight is a saved cycle.
 
-A block is the ``pe`` weights that one input position feeds in one tile of ``pe`` outputs: all-zero blocks are neither
-stored nor issued. The ``simd`` feeders (feeder j takes the positions k with ``k mod simd = j``) meet at the end of each
-output, so the slowest one counts: every tile keeps the same number of blocks in every bank. Within a tile and bank the
+A block is the ``pe`` weights that one input position (tap and channel) feeds in one tile of ``pe`` outputs: all-zero
+blocks are neither stored nor issued. Of a grouped convolution a block is what one position feeds in one tile and group:
+of a depthwise one, a single weight. The ``simd`` feeders meet at the end of each output, so the slowest one counts:
+every tile keeps the same number of blocks in every bank. Feeder j takes the positions in bank j, that of column x and
+channel c being ``(x·C + c) mod simd``, hence ``c mod simd`` where simd divides the channels. Within a tile and bank the
 blocks of largest L1 norm stay. Zero-skip by blocks: EIE (Han 2016), SparTen (Gondimalla 2019); the gradual schedule is
 Zhu and Gupta 2017, "To prune, or not to prune".
 """
@@ -17,31 +19,45 @@ def density_at(progress: float, target: float) -> float:
     return target + (1.0 - target) * left**3
 
 
-def block_mask(weight: Tensor, density: float, *, pe: int, simd: int) -> Tensor:
+def banks(kernel: tuple[int, int], inputs: int, depth: int, simd: int) -> Tensor:
+    """Bank of every position of a window, in channel-last order, but for a rotation that the window's place gives.
+
+    ``kernel``: rows, columns. ``inputs``: channels that an output reads, of ``depth`` channels of the source.
+    Returns int64 (positions,), 0 … simd - 1.
+    """
+    columns, channels = torch.arange(kernel[1])[:, None], torch.arange(inputs)
+    return ((columns * depth + channels) % simd).flatten().repeat(kernel[0])
+
+
+def _block_of_row(out: int, pe: int, groups: int) -> Tensor:
+    """Number of the block that each output belongs to, at any position: int64 (out,), rising from 0."""
+    rows = torch.arange(out)
+    starts = (rows % pe == 0) | (rows % (out // groups) == 0)
+    return starts.cumsum(0) - 1
+
+
+def block_mask(weight: Tensor, density: float, *, pe: int, banks: Tensor, groups: int = 1) -> Tensor:
     """The weights to keep.
 
-    ``weight``: float (out, positions), positions in channel-last order. ``density``: share of blocks kept, 0…1; each
-    tile keeps ``round(density · n)`` of its n blocks in a bank, one at least, as long as ``density`` is not 0.
+    ``weight``: float (out, positions), positions in channel-last order, in the ``banks`` (positions,). ``density``: share
+    of blocks kept, 0…1; each tile keeps ``round(density · n)`` of its n blocks in a bank, one at least, as long as
+    ``density`` is not 0.
     Returns bool (out, positions), constant over each block.
     """
     out, positions = weight.shape
-    tiles = -(-out // pe)
-    magnitude = weight.detach().abs()
-    padded = torch.cat([magnitude, magnitude.new_zeros(tiles * pe - out, positions)])
-    norms = padded.reshape(tiles, pe, positions).sum(1)
+    block = _block_of_row(out, pe, groups)
+    norms = weight.new_zeros(int(block[-1]) + 1, positions).index_add_(0, block, weight.detach().abs())
     kept = torch.zeros_like(norms, dtype=torch.bool)
-    for bank in range(min(simd, positions)):
-        of_bank = norms[:, bank::simd]
-        count = of_bank.shape[1]
-        keep = max(round(density * count), int(density > 0))
-        order = of_bank.argsort(dim=1, descending=True, stable=True)
-        kept[:, bank::simd] = torch.zeros_like(of_bank, dtype=torch.bool).scatter_(1, order[:, :keep], True)
-    return kept.repeat_interleave(pe, dim=0)[:out]
+    for bank in banks.unique().tolist():
+        in_bank = torch.nonzero(banks == bank)[:, 0]
+        keep = max(round(density * len(in_bank)), int(density > 0))
+        order = norms[:, in_bank].argsort(dim=1, descending=True, stable=True)
+        kept.scatter_(1, in_bank[order[:, :keep]], True)
+    return kept[block]
 
 
-def block_density(trits: Tensor, *, pe: int) -> float:
-    """Share of blocks that hold any non-zero trit; ``trits`` (out, positions)."""
-    out, positions = trits.shape
-    tiles = -(-out // pe)
-    padded = torch.cat([trits, trits.new_zeros(tiles * pe - out, positions)])
-    return float(padded.reshape(tiles, pe, positions).ne(0).any(1).double().mean())
+def blocks(trits: Tensor, *, pe: int, groups: int = 1) -> tuple[int, int]:
+    """How many blocks hold any non-zero trit, and how many there are; ``trits`` (out, positions)."""
+    block = _block_of_row(len(trits), pe, groups)
+    used = trits.new_zeros(int(block[-1]) + 1, trits.shape[1]).index_add_(0, block, trits.ne(0).to(trits.dtype))
+    return int(used.ne(0).sum()), used.numel()

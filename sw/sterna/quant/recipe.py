@@ -1,15 +1,11 @@
 """A recipe says how a model becomes ternary: declarative, so that presets, files and command lines can hold it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
-from sterna.quant.twn import Twn
-from sterna.quant.weights import WeightQuantiser
+from sterna.quant.quantisers import WEIGHT_QUANTISERS
 from sterna.spec.errors import ConfigurationError
-
-WEIGHT_QUANTISERS: dict[str, type[WeightQuantiser]] = {
-    "twn": Twn,
-}
-"""Quantisers by the name that a recipe gives."""
 
 
 def _require(ok: bool, message: str) -> None:
@@ -37,28 +33,39 @@ class LayerRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a model is quantised: every layer as ``layers``, but for the first and the last where these are given.
+    """How a model is quantised: every layer as ``layers``, but for the first and the last where these are given, and
+    before all, those that a pattern names.
 
     Raises :class:`ConfigurationError` naming the bad value.
     """
 
     layers: LayerRecipe = LayerRecipe()
     first: LayerRecipe | None = None
+    """Of the first layer that has weights."""
     last: LayerRecipe | None = None
+    """Of the last layer that has weights."""
+    named: tuple[tuple[str, LayerRecipe], ...] = ()
+    """Shell patterns and recipes; the first that fits a layer's name in the integer network (``conv3``), or the path of
+    one of its modules in the float model (``blocks.1.*``), counts."""
     pe: int = 8
     """Lanes of the hardware to prune for."""
     simd: int = 4
     """Feeders of the hardware to prune for."""
-    round_slopes: bool = True
-    """Whether each channel's folded slope is rounded to what a multiplier can hold (at most 2**-16 of it), so that
-    the model that is evaluated and exported is exactly the one that the hardware computes."""
 
     def __post_init__(self) -> None:
         _require(self.pe >= 1, f"pe is {self.pe!r}; allowed: 1 or more")
         _require(self.simd >= 1, f"simd is {self.simd!r}; allowed: 1 or more")
 
-    def of_layer(self, index: int, count: int) -> LayerRecipe:
-        """Recipe of layer ``index`` of ``count``; of a single layer the last one's."""
+    def of_layer(self, index: int | None, count: int, names: Iterable[str] = ()) -> LayerRecipe:
+        """Recipe of a layer.
+
+        ``index``: which of the ``count`` layers that have weights; None for one without. Of a single layer the last
+        one's counts. ``names``: its name and paths.
+        """
+        known = list(names)
+        for pattern, recipe in self.named:
+            if any(fnmatchcase(name, pattern) for name in known):
+                return recipe
         if index == count - 1 and self.last is not None:
             return self.last
         if index == 0 and self.first is not None:

@@ -1,48 +1,66 @@
-"""From a real-valued affine map per channel to the integer requantiser, with the proof that both are the same.
+"""From real-valued slopes and offsets to the integer requantiser, with nothing lost on the way.
 
-The model says ``y = clip(floor(acc·A + B + 1/2), low, high)`` with A and B float64, folded from BatchNorm, scales and
-steps. The hardware says ``y = clip((m·acc + b) >> s, low, high)`` with m of 16 unsigned bits and sums of 34 bits. Both
-rise with ``acc`` (a negative slope is folded into the trits beforehand), so each is known by its thresholds: the
-smallest accumulator ``t_y`` that reaches y. They are the same on every reachable accumulator if and only if
+A layer says ``y = clip(floor(Σ_i acc_i·A_i[c] + B[c] + 1/2), low, high)`` with one slope a plane and channel and one
+offset a channel, folded from BatchNorm, scales and steps. The hardware says ``y = clip((Σ_i m_i·acc_i + b) >> s, low,
+high)``. :func:`fixed_point` chooses per channel one shift s for all planes, multipliers ``m_i``, the nearest to
+``A_i·2^s``, and ``b = floor((B + 1/2)·2^s)``. The model that is evaluated is from then on the one with ``A_i = m_i/2^s``
+and ``B + 1/2 = b/2^s``.
 
-    m·t_y + b ≥ y·2^s    and    m·(t_y - 1) + b < y·2^s    for every y,
+**Why float64 gives the integer formula, for all values.** Every product ``x·m_i/2^s`` and ``b/2^s`` is an integer times
+``2^-s``, so is every partial sum, and none exceeds ``(Σ_i m_i·|acc_i| + |b|)·2^-s`` with the absolute products summed,
+which is far below ``2^53·2^-s``: each is a float64, every addition is exact, in any order and with or without fused
+operations, and ``floor(n/2^s)`` is ``n >> s``. No enumeration is needed, however many planes a layer has.
 
-which for given m and s is one interval of b. :func:`convert_channel` looks for an (m, s) whose interval is not empty,
-then compares both functions on every reachable value, one by one, and counts.
+**What the rounding costs.** Rounding b down changes nothing: Σ m_i·acc_i is an integer n, and ``floor((n + f)/2^s) =
+floor((n + floor(f))/2^s)``. Rounding slopes moves the sum by at most ``Σ_i |m_i/2^s - A_i|·max|acc_i|`` steps of the
+output, which export reports; for layers of one plane it also counts the accumulator values whose output changed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from sterna.spec.arithmetic import MAX_SHIFT, MULTIPLIER_BITS, SUM_BITS, requantise
+from sterna.spec.arithmetic import MAX_SHIFT, MULTIPLIER_BITS, SUM_BITS
 from sterna.spec.errors import ModelError
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
 MAX_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
-MAX_REACHABLE = 1 << 26
-"""Most accumulator values of one channel that are compared; hardware accumulators have at most 24 bits."""
 
 _LIMIT = 1 << (SUM_BITS - 1)
 
 
-def requantise_real(
-    accumulators: npt.NDArray[np.int64], slope: float, offset: float, minimum: int, maximum: int
-) -> Int64:
-    """``clip(floor(acc·slope + offset + 1/2), minimum, maximum)`` in float64; the order of operations counts."""
-    with np.errstate(over="ignore"):  # infinity is clamped like any other
-        real = np.floor(accumulators.astype(np.float64) * slope + offset + 0.5)
-    return np.clip(real, minimum, maximum).astype(np.int64)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FixedPoint:
+    """Requantisers of a layer's channels."""
+
+    multiplier: Int64
+    """(planes, out); negative where the slope is: export turns the trits' signs instead."""
+    bias: Int64
+    """(out,), the rounding constant in it."""
+    shift: Int64
+    """(out,)."""
+
+    @property
+    def slope(self) -> Float64:
+        """``m/2^s``, exact: (planes, out)."""
+        exact: Float64 = np.ldexp(self.multiplier.astype(np.float64), -self.shift)
+        return exact
+
+    @property
+    def offset(self) -> Float64:
+        """``b/2^s``, exact, the half for rounding in it: (out,)."""
+        exact: Float64 = np.ldexp(self.bias.astype(np.float64), -self.shift)
+        return exact
 
 
 def reachable(trits: npt.NDArray[np.integer], low: int, high: int) -> tuple[Int64, Int64]:
     """Bounds of each channel's accumulator.
 
-    ``trits``: (out, positions), -1, 0, 1. ``low``, ``high``: bounds of the source's integers.
+    ``trits``: (out, positions), -1, 0, 1. ``low``, ``high``: bounds of the source's integers, its padding counted.
     Returns int64 (out,) twice: smallest and largest; every integer between them counts as reachable.
     """
     plus = np.count_nonzero(trits > 0, axis=1)
@@ -50,147 +68,49 @@ def reachable(trits: npt.NDArray[np.integer], low: int, high: int) -> tuple[Int6
     return plus * low - minus * high, plus * high - minus * low
 
 
-def round_slopes(slope: Float64, offset: Float64, lowest: Int64, highest: Int64) -> Float64:
-    """Rounds slopes to ``±m / 2**s`` with the largest s at which m fits its 16 bits and every sum its 34.
+def fixed_point(slopes: Float64, offset: Float64, extremes: Int64) -> FixedPoint:
+    """Multipliers, biases and shifts: the largest shift at which multipliers fit 16 bits and all sums 34.
 
-    All float64 or int64 (out,); ``lowest`` and ``highest`` bound the accumulators. Returns float64 (out,), exact. A
-    channel that is not finite is left as it is.
+    ``slopes``: (planes, out), in output steps, of either sign. ``offset``: (out,). ``extremes``: (planes, out), largest
+    magnitudes of the accumulators. A channel whose sums would not even fit unshifted, which is to say one that
+    saturates nearly everywhere, gets the steepest slopes of the same proportions that fit.
+    Raises :class:`ModelError` naming the first channel with a value that is not finite.
     """
-    finite = np.isfinite(slope) & np.isfinite(offset)
-    magnitude = np.abs(np.where(finite, slope, 0.0))
-    extreme = np.maximum(np.abs(lowest), np.abs(highest))
+    for c in np.flatnonzero(~(np.isfinite(slopes).all(axis=0) & np.isfinite(offset))):
+        listed = ", ".join(str(slope) for slope in slopes[:, c].tolist())
+        raise ModelError(f"channel {c}: slope {listed} and offset {offset[c]} must be finite")
+    magnitude = np.abs(slopes)
     with np.errstate(over="ignore"):
-        spread = magnitude * extreme + np.abs(np.where(finite, offset, 0.0)) + 1.0
+        spread = (magnitude * extremes).sum(axis=0) + np.abs(offset) + 1
+    fitting = np.minimum(1.0, _LIMIT / 2 / spread)
+    magnitude, wanted = magnitude * fitting, offset * fitting
     with np.errstate(divide="ignore"):
-        for_multiplier = np.floor(np.log2(MAX_MULTIPLIER) - np.log2(magnitude))
-    for_sum = np.floor(SUM_BITS - 1 - np.log2(spread))
-    shift = np.clip(np.minimum(for_multiplier, for_sum), 0, MAX_SHIFT)
-    multiplier = np.minimum(np.floor(np.ldexp(magnitude, shift.astype(np.int64)) + 0.5), MAX_MULTIPLIER)
-    rounded = np.copysign(np.ldexp(multiplier, -shift.astype(np.int64)), slope)
-    return np.where(finite, rounded, slope)
+        for_multiplier = np.floor(np.log2(MAX_MULTIPLIER) - np.log2(magnitude.max(axis=0)))
+    for_sum = np.floor(SUM_BITS - 1 - np.log2(spread * fitting))
+    shift = np.clip(np.minimum(for_multiplier, for_sum), 0, MAX_SHIFT).astype(np.int64)
+    while True:
+        rounded = np.minimum(np.floor(np.ldexp(magnitude, shift) + 0.5), MAX_MULTIPLIER).astype(np.int64)
+        bias = np.floor(np.ldexp(wanted + 0.5, shift)).astype(np.int64)
+        beyond = (rounded * extremes).sum(axis=0) + np.abs(bias) >= _LIMIT  # rounding up may just exceed it
+        if not beyond.any():
+            return FixedPoint(multiplier=np.where(slopes < 0, -rounded, rounded), bias=bias, shift=shift)
+        shift = shift - beyond
 
 
-@dataclass(frozen=True, kw_only=True)
-class Channel:
-    """Integer requantiser of one channel, and what its proof found."""
+def smallest_reaching(
+    values: Callable[[Int64], npt.NDArray[np.generic]], lowest: Int64, highest: Int64, levels: Int64
+) -> Int64:
+    """Thresholds of rising functions, one a channel.
 
-    multiplier: int
-    bias: int
-    shift: int
-    compared: int
-    """Reachable accumulator values, each compared."""
-    differing: int
-    """How many of them the integer requantiser maps to another value than the real one."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Bounds:
-    """Points that ``m·acc + b`` has to reach, and points that it has to stay below; all int64, values in steps."""
-
-    reach: Int64
-    reach_value: Int64
-    below: Int64
-    below_value: Int64
-    lowest: int
-    highest: int
-
-    def interval(self, multiplier: int, shift: int) -> tuple[int, int]:
-        """Smallest and largest b that meets all of them and keeps sums within their width; empty if reversed."""
-        smallest = int((self.reach_value * (1 << shift) - multiplier * self.reach).max())
-        largest = int((self.below_value * (1 << shift) - multiplier * self.below).min()) - 1
-        return (
-            max(smallest, -_LIMIT, -_LIMIT - multiplier * self.lowest),
-            min(largest, _LIMIT - 1, _LIMIT - 1 - multiplier * self.highest),
-        )
-
-    def slopes(self) -> tuple[float, float]:
-        """Between which real slopes a line can meet all of them: every reached point against every later one."""
-        rise = np.subtract.outer(self.below_value, self.reach_value).astype(np.float64)
-        run = np.subtract.outer(self.below, self.reach).astype(np.float64)
-        later, earlier = run > 0, run < 0
-        largest = float((rise[later] / run[later]).min(initial=np.inf))
-        smallest = float((rise[earlier] / run[earlier]).max(initial=0.0))
-        return smallest, largest
-
-
-def _bounds(values: Int64, lowest: int, minimum: int, maximum: int) -> _Bounds:
-    """Thresholds of a rising function given by its ``values`` from ``lowest`` on."""
-    first, last = int(values[0]), int(values[-1])
-    highest = lowest + len(values) - 1
-    levels = np.arange(first + 1, last + 1)
-    thresholds = lowest + np.searchsorted(values, levels, side="left")
-    at_start = [(lowest, first)] if first > minimum else []
-    at_end = [(highest, last + 1)] if last < maximum else []
-    return _Bounds(
-        reach=np.array([p for p, _ in at_start] + thresholds.tolist(), np.int64),
-        reach_value=np.array([v for _, v in at_start] + levels.tolist(), np.int64),
-        below=np.array((thresholds - 1).tolist() + [p for p, _ in at_end], np.int64),
-        below_value=np.array(levels.tolist() + [v for _, v in at_end], np.int64),
-        lowest=lowest,
-        highest=highest,
-    )
-
-
-def _near(slope: float) -> Iterator[tuple[int, int]]:
-    """Multipliers next to ``slope``, finest first: (m, s)."""
-    for shift in range(MAX_SHIFT, -1, -1):
-        nearest = int(min(slope * 2.0**shift + 0.5, 2.0**SUM_BITS))
-        for multiplier in (nearest, nearest - 1, nearest + 1):
-            if 0 < multiplier <= MAX_MULTIPLIER:
-                yield multiplier, shift
-
-
-def _between(smallest: float, largest: float) -> Iterator[tuple[int, int]]:
-    """Multipliers spread over a range of slopes, finest first: (m, s)."""
-    for shift in range(MAX_SHIFT, -1, -1):
-        first = int(min(max(np.ceil(smallest * 2.0**shift), 1.0), MAX_MULTIPLIER + 1.0))
-        last = int(min(np.floor(min(largest, 2.0**SUM_BITS) * 2.0**shift), MAX_MULTIPLIER))
-        if first <= last:
-            for multiplier in sorted(set(np.linspace(first, last, 9).astype(np.int64).tolist())):
-                yield multiplier, shift
-
-
-def _closest(bounds: _Bounds, slope: float, offset: float) -> tuple[int, int, int]:
-    """The finest (m, b, s) near the slope whose sums fit, where no exact one exists."""
-    for multiplier, shift in [*_near(slope), (MAX_MULTIPLIER, 0), (1, 0), (0, 0)]:
-        wanted = float(np.clip(np.floor(np.ldexp(offset + 0.5, shift)), -_LIMIT, _LIMIT - 1))
-        low = max(-_LIMIT, -_LIMIT - multiplier * bounds.lowest)
-        high = min(_LIMIT - 1, _LIMIT - 1 - multiplier * bounds.highest)
-        if low <= high:
-            return multiplier, min(max(int(wanted), low), high), shift
-    raise AssertionError("m = 0 fits always")
-
-
-def convert_channel(slope: float, offset: float, lowest: int, highest: int, minimum: int, maximum: int) -> Channel:
-    """The integer requantiser of one channel, proved on every reachable accumulator.
-
-    ``slope``: not negative, finite, like ``offset``, in output steps. ``lowest … highest``: reachable accumulators.
-    ``minimum … maximum``: clamp. Raises :class:`ModelError` for values that are not finite and for a range that is too
-    long to be compared.
+    ``values``: from accumulators (out, levels) to outputs of the same shape. ``lowest``, ``highest``: (out,), what is
+    reachable. Returns int64 (out, levels): the smallest reachable accumulator whose output is that level or more,
+    ``highest + 1`` where none is. Two rising functions are the same everywhere if their thresholds are.
     """
-    if not (np.isfinite(slope) and np.isfinite(offset) and slope >= 0):
-        raise ModelError(f"slope {slope!r} and offset {offset!r} must be finite, the slope not negative")
-    if highest - lowest >= MAX_REACHABLE:
-        raise ModelError(f"accumulator reaches {lowest}…{highest}; at most {MAX_REACHABLE} values can be compared")
-    accumulators = np.arange(lowest, highest + 1)
-    wanted = requantise_real(accumulators, slope, offset, minimum, maximum)
-    if wanted[0] == wanted[-1]:
-        multiplier, bias, shift = 0, int(wanted[0]), 0
-    else:
-        multiplier, bias, shift = _search(_bounds(wanted, lowest, minimum, maximum), slope, offset)
-    given = requantise(multiplier * accumulators + bias, np.array(shift), minimum, maximum)
-    differing = int(np.count_nonzero(given != wanted))
-    return Channel(multiplier=multiplier, bias=bias, shift=shift, compared=len(wanted), differing=differing)
-
-
-def _search(bounds: _Bounds, slope: float, offset: float) -> tuple[int, int, int]:
-    def candidates() -> Iterator[tuple[int, int]]:
-        yield from _near(slope)
-        yield from _between(*bounds.slopes())
-
-    for multiplier, shift in candidates():
-        smallest, largest = bounds.interval(multiplier, shift)
-        if smallest <= largest:
-            rounded = float(np.clip(np.floor(np.ldexp(offset + 0.5, shift)), -_LIMIT, _LIMIT - 1))
-            return multiplier, min(max(int(rounded), smallest), largest), shift
-    return _closest(bounds, slope, offset)
+    low = np.repeat(lowest[:, np.newaxis], len(levels), axis=1)
+    high = np.repeat(highest[:, np.newaxis] + 1, len(levels), axis=1)
+    while (low < high).any():
+        middle = (low + high) // 2
+        reached = (values(middle) >= levels) & (low < high)
+        high = np.where(reached, middle, high)
+        low = np.where(reached | (low >= high), low, middle + 1)
+    return low

@@ -1,7 +1,7 @@
 """TWN: ternary weights with a threshold and a scale (Li, Zhang and Liu 2016, "Ternary weight networks").
 
-Per output channel, over its unpruned weights: ``Δ = 0.7 · mean |w|``; ``t = sign(w)`` where ``|w| > Δ``, else 0;
-``α = mean of |w| where |w| > Δ``, which minimises ``‖w - α·t‖²`` for these trits.
+Over the unpruned weights of an output channel, or of the whole layer: ``Δ = 0.7 · mean |w|``; ``t = sign(w)`` where
+``|w| > Δ``, else 0; ``α = mean of |w| where |w| > Δ``, which minimises ``‖w - α·t‖²`` for these trits.
 """
 
 import torch
@@ -15,7 +15,7 @@ THRESHOLD = 0.7
 
 
 def ternarise(weight: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Trits and scales of a weight matrix.
+    """Trits and scales of a weight matrix, row by row.
 
     ``weight``: float (out, positions). ``mask``: bool, same shape; False is pruned.
     Returns trits, float (out, positions) of -1, 0, 1, and scales, float (out,); an all-zero channel has scale 0.
@@ -28,12 +28,25 @@ def ternarise(weight: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Twn(WeightQuantiser):
-    """One plane; straight-through gradient, dense: a pruned weight keeps learning, so that it may come back."""
+    """One plane; straight-through gradient, dense: a pruned weight keeps learning, so that it may come back.
+
+    ``per_layer``: one threshold and scale for all channels.
+    """
+
+    def __init__(self, *, per_layer: bool = False) -> None:
+        super().__init__()
+        self.per_layer = per_layer
+
+    def _ternarise(self, weight: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.per_layer:
+            return ternarise(weight, mask)
+        trits, scale = ternarise(weight.reshape(1, -1), mask.reshape(1, -1))
+        return trits.reshape(weight.shape), scale.expand(len(weight))
 
     def forward(self, weight: Tensor, mask: Tensor) -> Tensor:
         with torch.no_grad():
-            trits, scale = ternarise(weight, mask)
+            trits, scale = self._ternarise(weight, mask)
         return straight_through(trits * scale[:, None], weight)
 
     def planes(self, weight: Tensor, mask: Tensor) -> tuple[WeightPlane, ...]:
-        return (WeightPlane(*ternarise(weight, mask)),)
+        return (WeightPlane(*self._ternarise(weight, mask)),)

@@ -1,0 +1,28 @@
+"""Binary weights with a scale (Rastegari et al. 2016, "XNOR-Net"; without one: Courbariaux et al. 2015).
+
+Per output channel, over its unpruned weights: ``sign(w) · mean |w|``, which minimises the squared error. A pruned weight
+is zero, so that blocks can be skipped here too; every other one is not.
+"""
+
+import torch
+from torch import Tensor
+
+from sterna.quant.estimator import straight_through
+from sterna.quant.weights import WeightPlane, WeightQuantiser
+
+
+class Binary(WeightQuantiser):
+    """One plane; straight-through gradient."""
+
+    @staticmethod
+    def _binarise(weight: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        signs = torch.where(weight >= 0, 1.0, -1.0) * mask
+        return signs, (weight.abs() * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+    def forward(self, weight: Tensor, mask: Tensor) -> Tensor:
+        with torch.no_grad():
+            signs, scale = self._binarise(weight, mask)
+        return straight_through(signs * scale[:, None], weight)
+
+    def planes(self, weight: Tensor, mask: Tensor) -> tuple[WeightPlane, ...]:
+        return (WeightPlane(*self._binarise(weight, mask)),)

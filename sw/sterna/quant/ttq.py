@@ -1,0 +1,60 @@
+"""TTQ: learned scales for positive and for negative weights (Zhu, Han, Mao and Dally 2017, "Trained ternary
+quantization").
+
+Per layer: ``Δ = 0.05 · max |w|``; weights are p where ``w > Δ``, -n where ``w < -Δ``, else 0. Scales learn from the
+sums of the gradients of their weights; a weight learns from its own gradient, times p, n or, between the thresholds, 1.
+The scales start as the mean magnitudes of their weights. Two planes: ``(p+n)/2 · T + (p-n)/2 · |T|``.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from sterna.quant.estimator import straight_through
+from sterna.quant.weights import WeightPlane, WeightQuantiser
+
+THRESHOLD = 0.05
+"""Share of the largest magnitude, as in the paper's experiments."""
+SMALLEST_SCALE = 1e-6
+
+
+def _trits(weight: Tensor, mask: Tensor) -> Tensor:
+    magnitude = weight.abs() * mask
+    return torch.sign(weight) * (magnitude > THRESHOLD * magnitude.max())
+
+
+class Ttq(WeightQuantiser):
+    """Two planes, T and |T|; ``positive`` and ``negative`` are the learned scales, float ()."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positive = nn.Parameter(torch.tensor(1.0))
+        self.negative = nn.Parameter(torch.tensor(1.0))
+
+    @torch.no_grad()
+    def calibrate(self, weight: Tensor) -> None:
+        trits = _trits(weight, torch.ones_like(weight, dtype=torch.bool))
+        for scale, chosen in ((self.positive, trits > 0), (self.negative, trits < 0)):
+            if chosen.any():
+                scale.fill_(float(weight[chosen].abs().mean()))
+
+    def _scales(self) -> tuple[Tensor, Tensor]:
+        """Both, positive whatever the optimiser does."""
+        return self.positive.clamp(min=SMALLEST_SCALE), self.negative.clamp(min=SMALLEST_SCALE)
+
+    def forward(self, weight: Tensor, mask: Tensor) -> Tensor:
+        positive, negative = self._scales()
+        with torch.no_grad():
+            trits = _trits(weight, mask)
+            slope = torch.where(trits > 0, positive, torch.where(trits < 0, negative, 1.0))
+        quantised = positive * (trits > 0) - negative * (trits < 0)
+        return quantised + straight_through(torch.zeros_like(weight), weight * slope)
+
+    @torch.no_grad()
+    def planes(self, weight: Tensor, mask: Tensor) -> tuple[WeightPlane, ...]:
+        positive, negative = (scale.double() for scale in self._scales())
+        trits = _trits(weight, mask)
+        one = torch.ones(len(weight), dtype=torch.float64, device=weight.device)
+        return (
+            WeightPlane(trits, (positive + negative) / 2 * one),
+            WeightPlane(trits.abs(), (positive - negative) / 2 * one),
+        )
