@@ -1,4 +1,4 @@
-"""Preparing a float model: which layers are taken, how recipes fall on them, what is refused and how."""
+"""Preparing a float model: parameters are copied, and recipes fall on the layers that they name."""
 
 import re
 
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sterna.quant import LayerRecipe, Recipe, prepare
-from sterna.spec.errors import ConfigurationError, ModelError
+from sterna.spec.errors import ConfigurationError
 from sterna.spec.network import InputSpec
 
 SPEC = InputSpec(name="input", shape=(2, 2, 1), low=0, high=16, scale=1)
@@ -21,11 +21,11 @@ def test_layers_are_grouped_and_their_parameters_copied():
     (first_name, first), (last_name, last) = prepared.named_layers()
     assert (first_name, last_name) == ("dense0", "dense1")
     assert (first.activation.low, last.activation.low) == (0, -127)
-    assert first.bias is None
-    assert last.norm is None
-    assert torch.equal(first.weight, model[1][0].weight)
+    assert first.terms[0].bias is None
+    assert last.terms[0].norm is None
+    assert torch.equal(first.terms[0].weight, model[1][0].weight)
     with torch.no_grad():
-        first.weight.zero_()
+        first.terms[0].weight.zero_()
     assert model[1][0].weight.any()
 
 
@@ -42,44 +42,37 @@ def test_recipes_of_the_first_and_the_last_layer_stand_before_the_others():
 def test_pruning_follows_the_recipe():
     recipe = Recipe(layers=LayerRecipe(density=0.5), last=LayerRecipe(), pe=4, simd=2)
     prepared = prepare(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), recipe, SPEC)
-    masks = [layer.mask for _, layer in prepared.named_layers()]
+    masks = [layer.terms[0].mask for _, layer in prepared.named_layers()]
     assert all(mask.all() for mask in masks)
     prepared.prune(1.0)
     assert [float(mask.float().mean()) for mask in masks] == [0.5, 1.0]
 
 
-SUPPORTED = "which is not supported; supported: Sequential, Flatten, Linear, BatchNorm1d, ReLU"
+def test_patterns_name_layers_by_their_names_or_by_paths_of_the_float_model():
+    recipe = Recipe(
+        layers=LayerRecipe(act_bits=4),
+        last=LayerRecipe(act_bits=8),
+        named=(("*.0", LayerRecipe(act_bits=5)), ("dense[12]", LayerRecipe(act_bits=6, weights="ttq"))),
+    )
+    model = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)), nn.Linear(4, 4), nn.Linear(4, 4))
+    layers = dict(prepare(model, recipe, SPEC).named_layers())
+    assert [layer.recipe.act_bits for layer in layers.values()] == [5, 6, 6, 8]
+    assert [layer.recipe.weights for layer in layers.values()] == ["twn", "ttq", "ttq", "twn"]
 
 
-@pytest.mark.parametrize(
-    ("model", "text"),
-    [
-        (nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.Dropout())), f"1.0 is a Dropout, {SUPPORTED}"),
-        (nn.Bilinear(2, 2, 2), f"the model is a Bilinear, {SUPPORTED}"),
-        (nn.Sequential(nn.Conv2d(1, 1, 1)), f"0 is a Conv2d, {SUPPORTED}"),
-        (nn.Sequential(nn.Flatten()), "the model has no Linear layer"),
-        (nn.Sequential(nn.Linear(4, 4), nn.Linear(5, 4)), "1 takes 5 features, but gets 4"),
-        (nn.Sequential(nn.BatchNorm1d(4)), "0 (BatchNorm1d) must follow a Linear directly"),
-        (nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.BatchNorm1d(4)), "2 (BatchNorm1d) must follow a Linear directly"),
-        (nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(3)), "keep running statistics and have 4 features"),
-        (nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, affine=False)), "1 (BatchNorm1d) must be affine"),
-        (nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4, track_running_stats=False)), "keep running statistics"),
-        (nn.Sequential(nn.ReLU()), "0 (ReLU) must follow a Linear or a BatchNorm1d"),
-        (nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.ReLU()), "2 (ReLU) must follow"),
-        (nn.Sequential(nn.Linear(4, 4), nn.Flatten()), "1 (Flatten) must come first and flatten all but the batch"),
-        (nn.Sequential(nn.Flatten(0), nn.Linear(4, 4)), "0 (Flatten) must come first"),
-        (nn.Sequential(nn.Linear(5, 4)), "input has shape (2, 2, 1), but the first layer takes 5 features"),
-    ],
-)  # fmt: skip
-def test_what_is_not_supported_is_refused_by_name(model, text):
-    with pytest.raises(ModelError, match=re.escape(text)):
-        prepare(model, Recipe(), SPEC)
+def test_layers_without_weights_are_neither_first_nor_last():
+    recipe = Recipe(layers=LayerRecipe(act_bits=4), first=LayerRecipe(act_bits=5), last=LayerRecipe(act_bits=6))
+    model = nn.Sequential(nn.AvgPool2d(1), nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1), nn.AvgPool2d(2))
+    layers = dict(prepare(model, recipe, SPEC).named_layers())
+    assert {name: layer.recipe.act_bits for name, layer in layers.items()} == {
+        "average0": 4, "conv1": 5, "conv2": 6, "average3": 4,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: LayerRecipe(weights="fp4"), "weights is 'fp4'; allowed: twn"),
+        (lambda: LayerRecipe(weights="fp4"), "weights is 'fp4'; allowed: binary, bitnet, digits1, digits2, digits3"),
         (lambda: LayerRecipe(act_bits=1), "act_bits is 1; allowed: 2…8"),
         (lambda: LayerRecipe(density=0.0), "density is 0.0; allowed: above 0, at most 1"),
         (lambda: LayerRecipe(density=float("nan")), "density is nan; allowed: above 0, at most 1"),

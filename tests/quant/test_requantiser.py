@@ -1,4 +1,4 @@
-"""The conversion of real slopes and offsets to multipliers, shifts and biases, and its count of differing values."""
+"""The fixed point: multipliers, biases and shifts in their widths, exact in float64, nearest to what they stand for."""
 
 import itertools
 import math
@@ -9,108 +9,70 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sterna.quant.requantiser import MAX_MULTIPLIER, convert_channel, reachable, requantise_real, round_slopes
-from sterna.spec.arithmetic import MAX_SHIFT, SUM_BITS
+from sterna.quant.requantiser import MAX_MULTIPLIER, FixedPoint, fixed_point, reachable, smallest_reaching
+from sterna.spec.arithmetic import MAX_SHIFT, SUM_BITS, requantise
 from sterna.spec.errors import ModelError
 
-ranges = st.tuples(st.integers(-5000, 5000), st.integers(0, 6000)).map(lambda pair: (pair[0], pair[0] + pair[1]))
-clamps = st.sampled_from([(0, 127), (-127, 127), (0, 1), (-1, 1), (0, 7)])
-sensible_slopes = st.floats(1e-4, 10)
 any_slopes = st.one_of(
-    sensible_slopes, st.floats(0, 1e300), st.sampled_from([0.0, 5e-324, 1e-30, 1e-9, 0.5, 1.0, 65536.0])
+    st.floats(-10, 10), st.floats(-1e300, 1e300), st.sampled_from([0.0, 5e-324, -1e-30, 1e-9, 0.5, -1.0, 65536.0])
 )
 any_offsets = st.one_of(st.floats(-300, 300), st.floats(-1e300, 1e300), st.sampled_from([0.0, -0.5, 0.5, 126.5]))
+planes = st.lists(st.tuples(any_slopes, st.integers(0, 1 << 23)), min_size=1, max_size=6)
 
 
-def integer_value(channel, accumulator: int, clamp: tuple[int, int]) -> int:
-    total = channel.multiplier * accumulator + channel.bias
-    assert -(1 << (SUM_BITS - 1)) <= total < 1 << (SUM_BITS - 1)
-    return min(max(total >> channel.shift, clamp[0]), clamp[1])
+def one_channel(slopes: list[float], offset: float, extremes: list[int]) -> FixedPoint:
+    return fixed_point(np.array(slopes)[:, np.newaxis], np.array([offset]), np.array(extremes)[:, np.newaxis])
 
 
-def real_value(accumulator: int, slope: float, offset: float, clamp: tuple[int, int]) -> int:
-    real = float(accumulator) * slope + offset + 0.5
-    return clamp[1] if real >= clamp[1] else clamp[0] if real < clamp[0] else math.floor(real)
-
-
-@given(any_slopes, any_offsets, ranges, clamps)
-@example(1e300, -1e300, (-5, 5), (-127, 127))
-@example(1e300, 0.0, (-5, 5), (-127, 127))
-@example(0.0, 3.2, (-5, 5), (-127, 127))
-@example(65536.0, -65536.0 * 3, (-5, 5), (-127, 127))
-def test_parameters_are_in_range_and_the_count_is_the_number_of_differing_values(slope, offset, bounds, clamp):
-    channel = convert_channel(slope, offset, *bounds, *clamp)
-    assert 0 <= channel.multiplier <= MAX_MULTIPLIER
-    assert 0 <= channel.shift <= MAX_SHIFT
-    assert -(1 << (SUM_BITS - 1)) <= channel.bias < 1 << (SUM_BITS - 1)
-    assert channel.compared == bounds[1] - bounds[0] + 1
-    step = max(1, channel.compared // 50)
-    sampled = range(bounds[0], bounds[1] + 1, step)
-    differing = [a for a in sampled if integer_value(channel, a, clamp) != real_value(a, slope, offset, clamp)]
-    assert len(differing) <= channel.differing
-    if step == 1:
-        assert len(differing) == channel.differing
-
-
-@given(st.floats(1e-6, 100), st.floats(-300, 300), ranges, clamps)
-def test_a_rounded_slope_never_differs(slope, offset, bounds, clamp):
-    as_arrays = np.array([slope]), np.array([offset]), np.array([bounds[0]]), np.array([bounds[1]])
-    rounded = float(round_slopes(*as_arrays)[0])
-    assert convert_channel(rounded, offset, *bounds, *clamp).differing == 0
-
-
-@given(any_slopes, any_offsets, st.tuples(st.integers(-9, 9), st.integers(0, 3)))
-def test_a_steep_or_short_channel_never_differs(slope, offset, start):
-    bounds = start[0], start[0] + start[1]
-    if abs(slope * bounds[0] + offset) < 1e15:
-        assert convert_channel(slope, offset, *bounds, -127, 127).differing == 0
-
-
-def test_nothing_is_called_impossible_that_an_exhaustive_search_finds(monkeypatch):
-    """On multipliers of 4 bits, every (m, b, s) can be tried."""
-    monkeypatch.setattr("sterna.quant.requantiser.MAX_MULTIPLIER", 15)
-    rng = np.random.default_rng(0)
-    accumulators = np.arange(-12, 13)
-    found = 0
-    for _ in range(60):
-        slope, offset = float(rng.uniform(0.05, 1)), float(rng.uniform(-3, 3))
-        wanted = requantise_real(accumulators, slope, offset, -3, 3)
-        possible = any(
-            np.array_equal(np.clip((m * accumulators + b) >> s, -3, 3), wanted)
-            for s, m in itertools.product(range(6), range(16))
-            for b in range(int((offset - 1) * 2**s), int((offset + 2) * 2**s) + 1)
-        )
-        channel = convert_channel(slope, offset, -12, 12, -3, 3)
-        assert channel.multiplier <= 15
-        assert (channel.differing == 0) >= possible
-        found += possible
-    assert found > 10
-
-
-def test_too_few_multiplier_bits_are_counted_not_hidden(monkeypatch):
-    monkeypatch.setattr("sterna.quant.requantiser.MAX_MULTIPLIER", 3)
-    channel = convert_channel(0.0371, 0.3, -4000, 4000, -127, 127)
-    accumulators = np.arange(-4000, 4001)
-    given_values = np.clip((channel.multiplier * accumulators + channel.bias) >> channel.shift, -127, 127)
-    wanted = requantise_real(accumulators, 0.0371, 0.3, -127, 127)
-    assert channel.differing == np.count_nonzero(given_values != wanted) > 0
-
-
-@given(st.floats(1e-5, 1e4), st.sampled_from([-1, 1]), st.floats(-200, 200), st.integers(0, 30000))
-def test_rounding_changes_a_slope_by_at_most_its_last_bit(slope, sign, offset, reach):
-    rounded = float(
-        round_slopes(np.array([sign * slope]), np.array([offset]), np.array([-reach]), np.array([reach]))[0]
+@given(planes, any_offsets)
+@example([(1e300, 5)], -1e300)
+@example([(65536.0, 1 << 23)], 0.0)
+@example([(0.0, 0)], 3.2)
+def test_everything_fits_its_width_whatever_the_slopes(drawn, offset):
+    slopes, extremes = [slope for slope, _ in drawn], [extreme for _, extreme in drawn]
+    found = one_channel(slopes, offset, extremes)
+    assert (np.abs(found.multiplier) <= MAX_MULTIPLIER).all()
+    assert 0 <= found.shift[0] <= MAX_SHIFT
+    largest = sum(abs(int(m)) * e for m, e in zip(found.multiplier[:, 0], extremes, strict=True)) + abs(
+        int(found.bias[0])
     )
-    finest = SUM_BITS - 1 - math.log2(slope * reach + abs(offset) + 1) - 2
-    bits = min(15, math.log2(slope) + min(finest, MAX_SHIFT))
-    assert abs(rounded - sign * slope) <= slope * 2.0**-bits
-    assert float.is_integer(abs(rounded) * 2.0**MAX_SHIFT)
+    assert largest < 1 << (SUM_BITS - 1)
+    assert all(m * slope >= 0 for m, slope in zip(found.multiplier[:, 0].tolist(), np.sign(slopes), strict=True))
 
 
-def test_zero_and_tiny_slopes_round_to_zero_and_huge_ones_to_the_largest_multiplier():
-    slopes = np.array([0.0, -0.0, 1e-300, 1e300, -1e300])
-    rounded = round_slopes(slopes, np.zeros(5), np.full(5, -10), np.full(5, 10))
-    assert rounded.tolist() == [0, 0, 0, MAX_MULTIPLIER, -MAX_MULTIPLIER]
+@given(
+    st.lists(st.tuples(st.floats(-10, 10), st.integers(0, 30000)), min_size=1, max_size=6),
+    st.floats(-300, 300), st.integers(0, 2**32 - 1), st.sampled_from([(0, 127), (-127, 127), (-1, 1), (0, 1)]),
+)  # fmt: skip
+def test_float64_in_any_order_is_the_integer_formula(drawn, offset, seed, clamp):
+    slopes, extremes = [slope for slope, _ in drawn], [extreme for _, extreme in drawn]
+    found = one_channel(slopes, offset, extremes)
+    rng = np.random.default_rng(seed)
+    accumulators = np.array([rng.integers(-extreme, extreme + 1, 200) for extreme in extremes])
+    total = (found.multiplier * accumulators).sum(axis=0) + found.bias
+    wanted = requantise(total, found.shift, *clamp)
+    terms = [*(found.slope * accumulators), np.full(200, found.offset)]
+    for _ in range(3):
+        rng.shuffle(terms)
+        real = np.zeros(200)
+        for term in terms:
+            real += term
+        assert np.array_equal(np.clip(np.floor(real), *clamp), wanted)
+
+
+@given(st.lists(st.floats(1e-5, 1e4), min_size=1, max_size=5), st.floats(-200, 200), st.integers(0, 30000))
+def test_rounding_moves_a_slope_by_at_most_half_a_last_bit_of_the_steepest(slopes, offset, extreme):
+    found = one_channel(slopes, offset, [extreme] * len(slopes))
+    bits = min(15, SUM_BITS - 3 - math.log2(sum(slopes) * extreme + abs(offset) + 1) + math.log2(max(slopes)))
+    assert np.abs(found.slope[:, 0] - slopes).max() <= max(slopes) * 2.0**-bits
+    assert 0 <= offset + 0.5 - found.offset[0] < 2.0 ** -int(found.shift[0]) + 1e-12
+
+
+def test_zero_and_tiny_slopes_round_to_zero_and_huge_ones_to_the_steepest_that_fit():
+    slopes = np.array([[0.0, -0.0, 1e-300, 1e300, -1e300]])
+    found = fixed_point(slopes, np.zeros(5), np.full((1, 5), 10))
+    assert found.multiplier.tolist() == [[0, 0, 0, MAX_MULTIPLIER, -MAX_MULTIPLIER]]
+    assert found.shift[3:].tolist() == [0, 0]
 
 
 @given(
@@ -127,15 +89,34 @@ def test_reachable_bounds_are_the_extremes_over_all_inputs(rows, low, high):
     assert np.array_equal(highest, accumulators.max(0))
 
 
+@given(st.lists(st.tuples(st.integers(-40, 40), st.integers(0, 60), st.integers(0, 2**16)), min_size=1, max_size=4))
+def test_thresholds_are_the_first_accumulators_that_reach_each_level(drawn):
+    lowest = np.array([low for low, _, _ in drawn])
+    highest = lowest + [width for _, width, _ in drawn]
+    rising = [np.random.default_rng(seed).integers(-4, 5, 141) for _, _, seed in drawn]
+    tables = np.sort(np.array(rising), axis=1)
+    levels = np.arange(-3, 5)
+
+    def values(accumulators: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(tables, np.clip(accumulators + 40, 0, 140), axis=1)
+
+    found = smallest_reaching(values, lowest, highest, levels)
+    for c, (low, high) in enumerate(zip(lowest, highest, strict=True)):
+        for j, level in enumerate(levels):
+            reaching = [a for a in range(low, high + 1) if tables[c, a + 40] >= level]
+            assert found[c, j] == min(reaching, default=high + 1)
+
+
 @pytest.mark.parametrize(
-    ("arguments", "text"),
+    ("slopes", "offset", "text"),
     [
-        ((-1.0, 0.0, 0, 1), "slope -1.0 and offset 0.0 must be finite, the slope not negative"),
-        ((math.nan, 0.0, 0, 1), "slope nan and offset 0.0 must be finite"),
-        ((1.0, math.inf, 0, 1), "slope 1.0 and offset inf must be finite"),
-        ((1.0, 0.0, 0, 1 << 26), "accumulator reaches 0…67108864; at most 67108864 values can be compared"),
+        ([math.nan], 0.0, "channel 1: slope nan and offset 0.0 must be finite"),
+        ([1.0, math.inf], 0.5, "channel 1: slope 1.0, inf and offset 0.5 must be finite"),
+        ([1.0], -math.inf, "channel 1: slope 1.0 and offset -inf must be finite"),
     ],
 )
-def test_what_cannot_be_converted_is_refused(arguments, text):
+def test_what_is_not_finite_is_refused_by_channel(slopes, offset, text):
     with pytest.raises(ModelError, match=re.escape(text)):
-        convert_channel(*arguments, -127, 127)
+        fixed_point(
+            np.array([[0.0] * len(slopes), slopes]).T, np.array([0.0, offset]), np.ones((len(slopes), 2), np.int64)
+        )

@@ -10,9 +10,11 @@ Images are bytes, channel-last; ``images.reshape(len(images), -1)`` is what a ne
 from collections.abc import Callable
 from pathlib import Path
 
+from sterna.data import cifar10, mnist
+from sterna.data.cifar10 import load_cifar10
 from sterna.data.dataset import Dataset
 from sterna.data.digits import load_digits
-from sterna.data.mnist import SOURCES, load_mnist
+from sterna.data.mnist import load_mnist
 from sterna.data.source import download
 from sterna.spec.errors import DataError
 
@@ -22,6 +24,8 @@ _LOADERS: dict[str, Callable[[Path | None], Dataset]] = {
     "digits": lambda _: load_digits(),
     "mnist": lambda data_dir: load_mnist("mnist", data_dir),
     "fashion_mnist": lambda data_dir: load_mnist("fashion_mnist", data_dir),
+    "cifar10": lambda data_dir: load_cifar10("cifar10", data_dir),
+    "cifar10_5k": lambda data_dir: load_cifar10("cifar10_5k", data_dir),
 }
 
 NAMES = tuple(_LOADERS)
@@ -49,6 +53,7 @@ def fetch(name: str, data_dir: str | Path | None = None) -> Path | None:
     Returns its folder; None for bundled data. Raises :class:`DataError` when it cannot be had.
     """
     _check(name)
-    if name not in SOURCES:
+    sources = mnist.SOURCES | cifar10.SOURCES
+    if name not in sources:
         return None
-    return download(name, SOURCES[name], None if data_dir is None else Path(data_dir))
+    return download(name, sources[name], None if data_dir is None else Path(data_dir))

@@ -19,7 +19,8 @@ DATA_VARIABLE = "STERNA_DATA"
 class RemoteFile:
     """Where to get a file, and what it must be."""
 
-    url: str
+    url: str | None
+    """None: it is not published, only put into a folder by hand."""
     sha256: str
 
 
@@ -47,6 +48,8 @@ def locate(dataset: str, name: str, remote: RemoteFile, data_dir: Path | None) -
             if found != remote.sha256:
                 raise DataError(f"{path} has SHA-256 {found}, not {remote.sha256}; delete it and fetch it again")
             return path
+    if remote.url is None:
+        raise DataError(f"no {dataset}; it is not published: put it by hand at {folders(data_dir)[0] / dataset / name}")
     where = f" --data-dir {shlex.quote(str(data_dir))}" if data_dir is not None else ""
     raise DataError(f"no {dataset} in {folders(data_dir)[0]}; get it with: python -m sterna.data {dataset}{where}")
 
@@ -60,6 +63,8 @@ def download(dataset: str, files: dict[str, RemoteFile], data_dir: Path | None) 
 
     folder = (data_dir if data_dir is not None else cache_folder()) / dataset
     for name, remote in files.items():
+        if remote.url is None:
+            raise DataError(f"{dataset} is not published; put {name} into {folder} by hand")
         try:
             pooch.retrieve(remote.url, f"sha256:{remote.sha256}", fname=name, path=folder)
         except (OSError, ValueError) as error:  # requests' errors are OSErrors; another digest is a ValueError

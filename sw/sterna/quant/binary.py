@@ -1,7 +1,7 @@
 """Binary weights with a scale (Rastegari et al. 2016, "XNOR-Net"; without one: Courbariaux et al. 2015).
 
-Per output channel, over its unpruned weights: ``sign(w) · mean |w|``, which minimises the squared error. A pruned weight
-is zero, so that blocks can be skipped here too; every other one is not.
+Per output channel, over its unpruned weights: ``sign(w) · mean |w|``, which minimises the squared error. A pruned
+weight is zero, so that blocks can be skipped here too; every other one is not.
 """
 
 import torch

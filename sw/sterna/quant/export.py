@@ -1,7 +1,7 @@
 """Exports a quantised model to the integer network, and reports what the conversion did."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from sterna.quant.layers import FoldedLayer, QuantisedLayer
 from sterna.quant.model import QuantisedModel
 from sterna.quant.prune import blocks
-from sterna.quant.requantiser import Int64, smallest_reaching
+from sterna.quant.requantiser import Float64, Int64, smallest_reaching
 from sterna.spec.arithmetic import max_activation, requantise
 from sterna.spec.errors import ModelError
 from sterna.spec.network import IntegerNetwork, Layer, Plane
@@ -29,10 +29,10 @@ class LayerReport:
     channels: int
     planes: int
     proof: str
-    """Why the integer layer equals the evaluated model's on every input. ``arithmetic``: every product and sum of the
-    float64 evaluation is an exact multiple of the shift's power of two (:mod:`sterna.quant.requantiser`), which holds for
-    any number of planes. ``arithmetic, thresholds``: one plane, so that its outputs rise with one accumulator, and both
-    functions were also compared, level by level, on where they rise: that covers every reachable value."""
+    """Why the integer layer equals the evaluated model's on every input. ``arithmetic``: every product and sum of
+    the float64 evaluation is an exact multiple of the shift's power of two (:mod:`sterna.quant.requantiser`), which
+    holds for any number of planes. ``arithmetic, thresholds``: one plane, so that outputs rise with one accumulator;
+    both functions were also compared, level by level, on where they rise, which covers every reachable value."""
     constant_channels: int
     """Channels whose output is the same for every reachable accumulator."""
     compared: int
@@ -116,20 +116,22 @@ def _compare(folded: FoldedLayer) -> tuple[int, int, int]:
     (multiplier,), (slope,) = np.abs(fixed.multiplier), np.abs(fixed.slope)
     levels = np.arange(folded.minimum + 1, folded.maximum + 1)
 
-    def thresholds(values: Any) -> Int64:
+    def thresholds(values: Callable[[Int64], Int64]) -> Int64:
         return smallest_reaching(values, lowest, highest, levels)
+
+    def clamped(total: Float64) -> Int64:
+        values: Int64 = np.clip(np.floor(total), folded.minimum, folded.maximum).astype(np.int64)
+        return values
 
     def integer(acc: Int64) -> Int64:
         total = multiplier[:, np.newaxis] * acc + fixed.bias[:, np.newaxis]
         return requantise(total, fixed.shift[:, np.newaxis], folded.minimum, folded.maximum)
 
-    def evaluated(acc: Int64) -> npt.NDArray[np.float64]:
-        total = acc.astype(np.float64) * slope[:, np.newaxis] + fixed.offset[:, np.newaxis]
-        return np.clip(np.floor(total), folded.minimum, folded.maximum)
+    def evaluated(acc: Int64) -> Int64:
+        return clamped(acc.astype(np.float64) * slope[:, np.newaxis] + fixed.offset[:, np.newaxis])
 
-    def unrounded(acc: Int64) -> npt.NDArray[np.float64]:
-        total = acc.astype(np.float64) * np.abs(plane.slope)[:, np.newaxis] + folded.offset[:, np.newaxis] + 0.5
-        return np.clip(np.floor(total), folded.minimum, folded.maximum)
+    def unrounded(acc: Int64) -> Int64:
+        return clamped(acc.astype(np.float64) * np.abs(plane.slope)[:, np.newaxis] + folded.offset[:, np.newaxis] + 0.5)
 
     found = thresholds(integer)
     differing = np.abs(found - thresholds(evaluated)).sum()
@@ -165,7 +167,7 @@ def _report(layer: QuantisedLayer, folded: FoldedLayer) -> LayerReport:
         changed_by_rounding=changed,
         lowest=int(lowest.min()),
         highest=int(highest.max()),
-        density=sum(np.count_nonzero(p.trits) for p in folded.planes) / sum(p.trits.size for p in folded.planes),
+        density=float(sum(np.count_nonzero(p.trits) for p in folded.planes) / sum(p.trits.size for p in folded.planes)),
         block_density=sum(used for used, _ in counted) / sum(count for _, count in counted),
     )
 
@@ -209,7 +211,7 @@ def export(
     for bit, and as :func:`export_network`.
     """
     network, _ = export_network(model, name=name, metadata=metadata)
-    images = np.asarray(sample)
+    images = np.array(sample)  # torch warns of arrays that cannot be written to
     training = model.training
     given = model.eval().integers(torch.from_numpy(images))
     model.train(training)

@@ -62,8 +62,8 @@ _Value = _Open | _Finished
 def float_layers(model: nn.Module, input: InputSpec) -> tuple[tuple[FloatLayer, ...], tuple[str, ...]]:
     """The model's layers, in an order in which they can be computed, and the names of its outputs.
 
-    ``model``: takes images as torch does, (n, channels, height, width), or, if its first layer is a Linear, flat ones in
-    channel-last order. Raises :class:`ModelError` for what is not supported, by path and kind.
+    ``model``: takes images as torch does, (n, channels, height, width), or, if its first layer is a Linear, flat ones
+    in channel-last order. Raises :class:`ModelError` for what is not supported, by path and kind.
     """
     if type(model).__module__.startswith("torch.nn.") and type(model) is not nn.Sequential:
         model = nn.Sequential(model)
@@ -106,7 +106,8 @@ class _Reader:
 
     def _output(self, node: Any) -> str:
         if not isinstance(node, fx.Node):
-            raise ModelError(f"the model returns {type(node).__name__}; supported: a tensor, or a tuple or list of them")
+            kind = type(node).__name__.removeprefix("immutable_")
+            raise ModelError(f"the model returns a {kind}; supported: a tensor, or a tuple or list of them")
         finished = self._close(self.values[node])
         if len(finished.parts) > 1 or finished.parts[0][0] == self.input.name:
             finished = self._close(self._identity(finished, "concat"))
@@ -175,7 +176,9 @@ class _Reader:
 
     def _identity(self, value: _Finished, kind: str) -> _Open:
         if len({shape[:2] for _, shape in value.parts}) > 1:
-            raise ModelError(f"{' and '.join(n for n, _ in value.parts)}, flattened side by side, can only be multiplied")
+            raise ModelError(
+                f"{' and '.join(n for n, _ in value.parts)}, flattened side by side, can only be multiplied"
+            )
         return self._fixed(value, kind, 1.0, (1, 1), (1, 1), (0, 0, 0, 0))
 
     def _open(self, value: _Value, kind: str) -> _Open:
@@ -190,7 +193,9 @@ class _Reader:
         if features != module.in_features:
             raise ModelError(f"{where} takes {module.in_features} features, but gets {features}")
         windows, weights = [], []
-        columns = module.weight.detach().split([prod(shape) for _, shape in source.parts], dim=1)
+        columns = module.weight.detach().split(  # type: ignore[no-untyped-call]
+            [prod(shape) for _, shape in source.parts], dim=1
+        )
         for (name, shape), part in zip(source.parts, columns, strict=True):
             height, width, channels = shape
             if source.flat:  # torch flattens channels first
@@ -220,7 +225,7 @@ class _Reader:
         )  # fmt: skip
         _require_fitting(windows[0], where)
         weight = module.weight.detach().permute(0, 2, 3, 1)  # (out, rows, columns, in / groups)
-        parts = weight.split([window.inputs for window in windows], dim=3)
+        parts = weight.split([window.inputs for window in windows], dim=3)  # type: ignore[no-untyped-call]
         term = FloatTerm(
             windows=windows, weight=torch.cat([part.flatten(1) for part in parts], 1), bias=module.bias
         )  # fmt: skip
@@ -245,7 +250,9 @@ class _Reader:
 
     def hardtanh(self, value: _Value, module: nn.Hardtanh, where: str) -> _Value:
         if module.min_val != -module.max_val:
-            raise ModelError(f"{where} reaches from {module.min_val} to {module.max_val}; supported: the same both ways")
+            raise ModelError(
+                f"{where} reaches from {module.min_val} to {module.max_val}; supported: the same both ways"
+            )
         opened = self._open(value, "clamp")
         if opened.activated and opened.relu:
             opened = self._identity(self._close(opened), "clamp")
@@ -307,7 +314,9 @@ class _Reader:
             terms += self._named(opened, node.name).terms
             shapes.append((opened.shape, opened.flat))
         if shapes[0] != shapes[1]:
-            raise ModelError(f"{where} takes tensors of shapes {shapes[0][0]} and {shapes[1][0]}; they must be the same")
+            raise ModelError(
+                f"{where} takes tensors of shapes {shapes[0][0]} and {shapes[1][0]}; they must be the same"
+            )
         return _Open(kind, terms, *shapes[0])
 
     def concatenated(self, node: fx.Node) -> _Value:
@@ -415,4 +424,3 @@ _FUNCTIONS: dict[Any, Callable[[_Reader, fx.Node], _Value]] = {
     torch.mean: _Reader.mean_function,
     "mean": _Reader.mean_function,
 }
-

@@ -125,7 +125,7 @@ class QuantisedTerm(nn.Module):
 
     def split(self, matrix: Tensor) -> tuple[Tensor, ...]:
         """The columns of each window."""
-        return matrix.split([window.positions for window in self.windows], dim=1)
+        return torch.split(matrix, [window.positions for window in self.windows], dim=1)
 
     def prune(self, progress: float) -> None:
         """Chooses the blocks to keep, at the density of the schedule; ``progress`` 0…1."""

@@ -17,10 +17,10 @@ CHUNK = 500
 class QuantisedModel(nn.Module):
     """Layers over named tensors, behind an input quantiser. Made by :func:`sterna.quant.prepare`.
 
-    Called with images, real (n, …) in the input's range, channel-last; returns real-valued outputs, (n, channels) or, of
-    more than one pixel, (n, height, width, channels), and a tuple of them if there are several: float32 with gradients
-    in training mode, float64 multiples of ``output_steps`` in evaluation mode, where images of another size or range
-    raise :class:`InputError`.
+    Called with images, real (n, …) in the input's range, channel-last; returns real-valued outputs, (n, channels) or,
+    of more than one pixel, (n, height, width, channels), and a tuple of them if there are several: float32 with
+    gradients in training mode, float64 multiples of ``output_steps`` in evaluation mode, where images of another size
+    or range raise :class:`InputError`.
     """
 
     def __init__(self, input: InputSpec, layers: Sequence[QuantisedLayer], outputs: Sequence[str]) -> None:
@@ -58,15 +58,15 @@ class QuantisedModel(nn.Module):
 
     @torch.no_grad()
     def trace(self, images: Tensor) -> dict[str, Tensor]:
-        """Every tensor's integers by name, the input's first: int32 (n, height, width, channels). In evaluation mode."""
+        """Every tensor's integers, the input's first: int32 (n, height, width, channels). Needs evaluation mode."""
         assert not self.training
         return {name: signal.integers.permute(0, 2, 3, 1).int() for name, signal in self._tensors(images).items()}
 
     @torch.no_grad()
     def integers(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Outputs as integers, int32, in the shapes of a call: what the integer network predicts. In evaluation mode."""
+        """Outputs as int32, in the shapes of a call: what the integer network predicts. Needs evaluation mode."""
         assert not self.training
-        parts = [self._tensors(part) for part in images.split(CHUNK)]
+        parts = [self._tensors(part) for part in torch.split(images, CHUNK)]
         results = tuple(_answer(torch.cat([part[name].integers for part in parts])).int() for name in self.outputs)
         return results if len(results) > 1 else results[0]
 

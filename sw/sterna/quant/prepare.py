@@ -16,7 +16,8 @@ def prepare(model: nn.Module, recipe: Recipe, input: InputSpec) -> QuantisedMode
     it takes images as torch does, (n, channels, height, width). ``input``: how its images become integers, for instance
     ``dataset.input``. Hardtanh becomes a clamp whose bounds are learned.
     Returns a model in training mode that takes images channel-last, unpruned, its activation steps to be set by the
-    first training batch. Raises :class:`ModelError` for anything else, by path and kind, and for shapes that do not fit.
+    first training batch. Raises :class:`ModelError` for anything else, by path and kind, and for shapes that do not
+    fit.
     """
     layers, outputs = float_layers(model, input)
     trained = [layer.name for layer in layers if layer.trained]

@@ -39,16 +39,16 @@ def _block_of_row(out: int, pe: int, groups: int) -> Tensor:
 def block_mask(weight: Tensor, density: float, *, pe: int, banks: Tensor, groups: int = 1) -> Tensor:
     """The weights to keep.
 
-    ``weight``: float (out, positions), positions in channel-last order, in the ``banks`` (positions,). ``density``: share
-    of blocks kept, 0…1; each tile keeps ``round(density · n)`` of its n blocks in a bank, one at least, as long as
-    ``density`` is not 0.
+    ``weight``: float (out, positions), positions in channel-last order, in the ``banks`` (positions,). ``density``:
+    share of blocks kept, 0…1; each tile keeps ``round(density · n)`` of its n blocks in a bank, one at least, as long
+    as ``density`` is not 0.
     Returns bool (out, positions), constant over each block.
     """
     out, positions = weight.shape
     block = _block_of_row(out, pe, groups)
     norms = weight.new_zeros(int(block[-1]) + 1, positions).index_add_(0, block, weight.detach().abs())
     kept = torch.zeros_like(norms, dtype=torch.bool)
-    for bank in banks.unique().tolist():
+    for bank in sorted(set(banks.tolist())):
         in_bank = torch.nonzero(banks == bank)[:, 0]
         keep = max(round(density * len(in_bank)), int(density > 0))
         order = norms[:, in_bank].argsort(dim=1, descending=True, stable=True)

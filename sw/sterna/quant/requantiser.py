@@ -3,8 +3,8 @@
 A layer says ``y = clip(floor(Σ_i acc_i·A_i[c] + B[c] + 1/2), low, high)`` with one slope a plane and channel and one
 offset a channel, folded from BatchNorm, scales and steps. The hardware says ``y = clip((Σ_i m_i·acc_i + b) >> s, low,
 high)``. :func:`fixed_point` chooses per channel one shift s for all planes, multipliers ``m_i``, the nearest to
-``A_i·2^s``, and ``b = floor((B + 1/2)·2^s)``. The model that is evaluated is from then on the one with ``A_i = m_i/2^s``
-and ``B + 1/2 = b/2^s``.
+``A_i·2^s``, and ``b = floor((B + 1/2)·2^s)``. The model that is evaluated is from then on the one with
+``A_i = m_i/2^s`` and ``B + 1/2 = b/2^s``.
 
 **Why float64 gives the integer formula, for all values.** Every product ``x·m_i/2^s`` and ``b/2^s`` is an integer times
 ``2^-s``, so is every partial sum, and none exceeds ``(Σ_i m_i·|acc_i| + |b|)·2^-s`` with the absolute products summed,
@@ -97,9 +97,7 @@ def fixed_point(slopes: Float64, offset: Float64, extremes: Int64) -> FixedPoint
         shift = shift - beyond
 
 
-def smallest_reaching(
-    values: Callable[[Int64], npt.NDArray[np.generic]], lowest: Int64, highest: Int64, levels: Int64
-) -> Int64:
+def smallest_reaching(values: Callable[[Int64], Int64], lowest: Int64, highest: Int64, levels: Int64) -> Int64:
     """Thresholds of rising functions, one a channel.
 
     ``values``: from accumulators (out, levels) to outputs of the same shape. ``lowest``, ``highest``: (out,), what is

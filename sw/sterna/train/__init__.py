@@ -10,17 +10,23 @@ A preset is plain values; ``dataclasses.replace`` makes another one of it.
 
 from sterna.train.augment import Augmentation
 from sterna.train.presets import PRESETS, Phase, Preset, preset_named
-from sterna.train.training import DivergedError, Progress, TrainResult, multilayer_perceptron, train
+from sterna.train.topologies import Autoencoder, Cnn, DsCnn, Mlp, ResNet8, Topology
+from sterna.train.training import DivergedError, Progress, TrainResult, train
 
 __all__ = [
     "PRESETS",
     "Augmentation",
+    "Autoencoder",
+    "Cnn",
     "DivergedError",
+    "DsCnn",
+    "Mlp",
     "Phase",
     "Preset",
     "Progress",
+    "ResNet8",
+    "Topology",
     "TrainResult",
-    "multilayer_perceptron",
     "preset_named",
     "train",
 ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from sterna.quant import LayerRecipe, Recipe
 from sterna.spec.errors import ConfigurationError
 from sterna.train.augment import Augmentation
+from sterna.train.topologies import Cnn, Mlp, ResNet8, Topology
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +24,7 @@ class Preset:
 
     name: str
     dataset: str
-    hidden: tuple[int, ...]
-    """Widths of the hidden layers of a multilayer perceptron, each with BatchNorm and ReLU."""
+    topology: Topology
     recipe: Recipe
     float_phase: Phase
     quantised_phase: Phase
@@ -42,7 +42,6 @@ class Preset:
             if not ok:
                 raise ConfigurationError(f"{name} is {getattr(self, name)!r}; allowed: {allowed}")
 
-        check("hidden", all(width >= 1 for width in self.hidden), "widths of 1 or more")
         check("float_phase", self.float_phase.epochs >= 1, "at least one epoch")
         check("quantised_phase", self.quantised_phase.epochs >= 1, "at least one epoch")
         check("batch", self.batch >= 2, "2 or more: BatchNorm needs two")
@@ -57,7 +56,7 @@ PRESETS = {
         Preset(
             name="digits-mlp",
             dataset="digits",
-            hidden=(256, 240),  # with 10 classes in tiles of 8: the 512 parameter words of icebreaker
+            topology=Mlp(hidden=(256, 240)),  # with 10 classes in tiles of 8: the 512 parameter words of icebreaker
             # An output costs 8 cycles at least: on the first layer's 16 positions a bank, fewer blocks would save none.
             recipe=Recipe(
                 first=LayerRecipe(density=0.5),
@@ -71,6 +70,52 @@ PRESETS = {
             batch=64,
             augmentation=Augmentation(rotation=8, zoom=0.1, shift=0.5, noise=0.125),
             prune_until=0.75,
+        ),
+        Preset(
+            name="mnist-tfc",  # the topology of Brevitas' TFC, ternary weights and activations
+            dataset="mnist",
+            topology=Mlp(hidden=(64, 64, 64), activation="hardtanh"),
+            recipe=Recipe(layers=LayerRecipe(act_bits=2), last=LayerRecipe()),
+            float_phase=Phase(epochs=10, learning_rate=3e-3),
+            quantised_phase=Phase(epochs=40, learning_rate=3e-3),
+            batch=200,
+        ),
+        Preset(
+            name="mnist-sfc",  # Brevitas' SFC
+            dataset="mnist",
+            topology=Mlp(hidden=(256, 256, 256), activation="hardtanh"),
+            recipe=Recipe(layers=LayerRecipe(act_bits=2), last=LayerRecipe()),
+            float_phase=Phase(epochs=10, learning_rate=3e-3),
+            quantised_phase=Phase(epochs=40, learning_rate=3e-3),
+            batch=200,
+        ),
+        Preset(
+            name="mnist-cnn",  # 28,368 weights
+            dataset="mnist",
+            topology=Cnn(stages=((16, 16), (32, 32), (32,))),
+            recipe=Recipe(),
+            float_phase=Phase(epochs=5, learning_rate=3e-3),
+            quantised_phase=Phase(epochs=10, learning_rate=3e-3),
+            batch=100,
+        ),
+        Preset(
+            name="fashion-cnn",
+            dataset="fashion_mnist",
+            topology=Cnn(stages=((32, 32), (64, 64), (64,))),
+            recipe=Recipe(),
+            float_phase=Phase(epochs=5, learning_rate=3e-3),
+            quantised_phase=Phase(epochs=10, learning_rate=3e-3),
+            batch=100,
+        ),
+        Preset(
+            name="cifar-resnet8",
+            dataset="cifar10",
+            topology=ResNet8(),
+            recipe=Recipe(),
+            float_phase=Phase(epochs=30, learning_rate=3e-3, weight_decay=0.05),
+            quantised_phase=Phase(epochs=30, learning_rate=3e-3),
+            batch=64,
+            augmentation=Augmentation(shift=3),
         ),
     )
 }

@@ -23,6 +23,9 @@ from sterna.train.presets import Phase, Preset, preset_named
 
 PhaseName = Literal["float", "quantised"]
 
+CHUNK = 500
+"""Images that are evaluated at a time."""
+
 WARM_UP = 0.1
 """Share of a phase in which the learning rate rises to its value."""
 
@@ -77,13 +80,9 @@ def _reproducible(seed: int) -> Iterator[torch.Generator]:
         torch.set_num_threads(threads)
 
 
-def multilayer_perceptron(features: int, hidden: tuple[int, ...], classes: int) -> nn.Sequential:
-    """Flatten, then Linear, BatchNorm1d and ReLU for each hidden width, then Linear."""
-    layers: list[nn.Module] = [nn.Flatten()]
-    for width in hidden:
-        layers += [nn.Linear(features, width, bias=False), nn.BatchNorm1d(width), nn.ReLU()]
-        features = width
-    return nn.Sequential(*layers, nn.Linear(features, classes))
+def _channels_first(images: Tensor) -> Tensor:
+    """Images as float models take them."""
+    return images.permute(0, 3, 1, 2)
 
 
 def _batches(images: Tensor, labels: Tensor, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
@@ -181,18 +180,17 @@ def train(
                 progress(entry)
 
     with _reproducible(seed) as generator:
-        images = torch.from_numpy(dataset.train_images).float()
+        images = torch.from_numpy(dataset.train_images.astype(np.float32))
         labels = torch.from_numpy(dataset.train_labels)
 
         def batches() -> Iterator[tuple[Tensor, Tensor]]:
             changed = augmented(images, chosen.augmentation, low=dataset.low, high=dataset.high, generator=generator)
             return _batches(changed, labels, chosen.batch, generator)
 
-        features = math.prod(dataset.input.shape)
-        twin = multilayer_perceptron(features, chosen.hidden, len(dataset.classes))
+        twin = chosen.topology.build(dataset.input.shape, len(dataset.classes))
 
         def float_loss(x: Tensor, y: Tensor) -> Tensor:
-            return functional.cross_entropy(twin(x), y)
+            return functional.cross_entropy(twin(_channels_first(x)), y)
 
         run(_run_phase("float", twin, chosen.float_phase, float_loss, batches, lambda _: None))
 
@@ -200,11 +198,12 @@ def train(
 
         def quantised_loss(x: Tensor, y: Tensor) -> Tensor:
             logits = model(x)
+            assert isinstance(logits, Tensor)
             plain = functional.cross_entropy(logits, y)
             if not chosen.distillation:
                 return plain
             with torch.no_grad():
-                answers = twin(x)
+                answers = twin(_channels_first(x))
             soft = softened_divergence(logits, answers, chosen.temperature)
             return (1 - chosen.distillation) * plain + chosen.distillation * soft
 
@@ -212,18 +211,32 @@ def train(
         return _result(chosen, seed, dataset, twin, model, tuple(history))
 
 
+def _traced(model: QuantisedModel, images: Tensor) -> tuple[npt.NDArray[np.int32], dict[str, float]]:
+    """Logits of a model of one output, and the share of zeros in every tensor."""
+    (output,) = model.outputs
+    logits: list[npt.NDArray[np.int32]] = []
+    zeros: dict[str, int] = {}
+    sizes: dict[str, int] = {}
+    for part in torch.split(images, CHUNK):
+        traced = {name: tensor.numpy() for name, tensor in model.trace(part).items()}
+        logits.append(traced[output].reshape(len(part), -1))
+        for name, tensor in traced.items():
+            zeros[name] = zeros.get(name, 0) + int(np.count_nonzero(tensor == 0))
+            sizes[name] = sizes.get(name, 0) + tensor.size
+    return np.concatenate(logits), {name: count / sizes[name] for name, count in zeros.items()}
+
+
 @torch.no_grad()
 def _result(
     preset: Preset, seed: int, dataset: Dataset, twin: nn.Module, model: QuantisedModel, history: tuple[Progress, ...]
 ) -> TrainResult:
     """Exports and measures on the held-out images."""
-    images = torch.from_numpy(dataset.test_images).float()
+    images = torch.from_numpy(dataset.test_images.astype(np.float32))
     labels = dataset.test_labels
-    float_accuracy = _accuracy(twin(images).numpy(), labels)
-    traced = {name: tensor.numpy() for name, tensor in model.trace(images).items()}
-    *_, quantised_logits = traced.values()
+    float_logits = torch.cat([twin(_channels_first(part)) for part in torch.split(images, CHUNK)])
+    float_accuracy = _accuracy(float_logits.numpy(), labels)
+    quantised_logits, zeros = _traced(model, images)
     quantised_accuracy = _accuracy(quantised_logits, labels)
-    zeros = {name: float((tensor == 0).mean()) for name, tensor in traced.items()}
     metadata = {
         "preset": preset.name,
         "dataset": dataset.name,

@@ -1,0 +1,135 @@
+"""Every weight quantiser: planes add up to the weights that training sees; each against the formulas of its paper."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sterna.quant import WEIGHT_QUANTISERS
+from sterna.quant.digits import Digits
+from sterna.quant.power_of_three import PowerOfThree
+from sterna.quant.ttq import Ttq
+
+NAMES = sorted(WEIGHT_QUANTISERS)
+PLANES = {"ttq": 2, "power-of-three": 3, "int4": 3} | {f"digits{n}": n for n in range(1, 6)}
+
+
+def some(seed: int = 0, shape: tuple[int, int] = (5, 30)) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights, one channel of them zero, and a mask that prunes a third and one whole channel."""
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(shape, generator=generator)
+    weight[1] = 0
+    mask = torch.rand(shape, generator=generator) < 0.67
+    mask[2] = False
+    return weight, mask
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seed", range(3))
+def test_planes_are_ternary_and_add_up_to_the_weights_of_training(name, seed):
+    weight, mask = some(seed)
+    quantiser = WEIGHT_QUANTISERS[name]()
+    quantiser.calibrate(weight)
+    planes = quantiser.planes(weight, mask)
+    assert len(planes) == PLANES.get(name, 1)
+    total = torch.zeros(weight.shape, dtype=torch.float64)
+    for plane in planes:
+        assert set(plane.trits.unique().tolist()) <= {-1, 0, 1}
+        assert not plane.trits[~mask].any()
+        assert plane.scale.shape == (5,)
+        total += plane.trits.double() * plane.scale.double()[:, None]
+    assert torch.allclose(total, quantiser(weight, mask).double(), atol=1e-6, rtol=0)
+    assert torch.isfinite(total).all()
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"ttq"}))
+def test_gradients_pass_straight_through_to_pruned_weights_too(name):
+    weight, mask = some()
+    slope = torch.arange(150.0).reshape(5, 30)
+    (WEIGHT_QUANTISERS[name]()(weight.requires_grad_(), mask) * slope).sum().backward()
+    assert torch.equal(weight.grad, slope)
+
+
+def test_ttq_gradients_are_those_of_the_paper():
+    """Zhu 2017, equations 7 and 8."""
+    weight, mask = some()
+    quantiser = Ttq()
+    quantiser.positive.data.fill_(0.7)
+    quantiser.negative.data.fill_(1.3)
+    slope = torch.randn(5, 30, generator=torch.Generator().manual_seed(3))
+    (quantiser(weight.requires_grad_(), mask) * slope).sum().backward()
+    threshold = 0.05 * (weight.abs() * mask).max()
+    plus, minus = (weight > threshold) & mask, (weight < -threshold) & mask
+    assert float(quantiser.positive.grad) == pytest.approx(float(slope[plus].sum()), rel=1e-5)
+    assert float(quantiser.negative.grad) == pytest.approx(-float(slope[minus].sum()), rel=1e-5)
+    factor = torch.ones(5, 30)
+    factor[plus], factor[minus] = 0.7, 1.3
+    assert torch.allclose(weight.grad, slope * factor)
+
+
+def test_ttq_starts_at_the_mean_magnitudes_and_keeps_its_scales_positive():
+    weight, _ = some()
+    quantiser = Ttq()
+    quantiser.calibrate(weight)
+    threshold = 0.05 * weight.abs().max()
+    assert float(quantiser.positive.detach()) == pytest.approx(float(weight[weight > threshold].mean()))
+    assert float(quantiser.negative.detach()) == pytest.approx(-float(weight[weight < -threshold].mean()))
+    quantiser.positive.data.fill_(-3)
+    assert all(torch.isfinite(plane.scale).all() for plane in quantiser.planes(*some()))
+
+
+def test_binary_weights_are_signs_times_the_mean_magnitude():
+    weight, mask = some()
+    (plane,) = WEIGHT_QUANTISERS["binary"]().planes(weight, mask)
+    assert torch.equal(plane.trits, torch.where(weight >= 0, 1.0, -1.0) * mask)
+    assert float(plane.scale[0]) == pytest.approx(float(weight[0, mask[0]].abs().mean()))
+
+
+def test_bitnet_rounds_to_the_mean_magnitude_of_the_layer():
+    weight, mask = some()
+    (plane,) = WEIGHT_QUANTISERS["bitnet"]().planes(weight, mask)
+    scale = weight[mask].abs().mean()
+    assert torch.allclose(plane.scale, scale.expand(5))
+    assert torch.equal(plane.trits, (weight / scale).round().clip(-1, 1) * mask)
+
+
+def test_one_threshold_and_scale_a_layer_is_one_channel_of_all_weights():
+    weight, mask = some()
+    (plane,) = WEIGHT_QUANTISERS["twn-layer"]().planes(weight, mask)
+    (flat,) = WEIGHT_QUANTISERS["twn"]().planes(weight.reshape(1, -1), mask.reshape(1, -1))
+    assert torch.equal(plane.trits.reshape(1, -1), flat.trits)
+    assert torch.equal(plane.scale, flat.scale.expand(5))
+
+
+@given(st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_digits_are_the_balanced_ternary_numeral_of_every_level(digits, seed):
+    most = (3**digits - 1) // 2
+    levels = torch.from_numpy(np.random.default_rng(seed).integers(-most, most + 1, (2, 20)).astype(np.float32))
+    planes = Digits(digits).trits(levels)
+    assert torch.equal(sum(3**i * plane for i, plane in enumerate(planes)), levels)
+    assert all(set(plane.unique().tolist()) <= {-1, 0, 1} for plane in planes)
+
+
+def test_four_bits_are_levels_up_to_seven():
+    levels, _ = Digits(3, highest=7).snap(*some())
+    assert levels.abs().max() == 7
+
+
+def test_powers_of_three_have_at_most_one_trit_a_weight_and_take_the_nearest_level():
+    ratio = torch.linspace(-12, 12, 481)[None]
+    levels = PowerOfThree().nearest(ratio)
+    known = torch.tensor([-9.0, -3, -1, 0, 1, 3, 9])
+    assert set(levels.unique().tolist()) == set(known.tolist())
+    assert torch.allclose((levels - ratio).abs(), (known[:, None] - ratio).abs().amin(0)[None])
+    planes = torch.stack(PowerOfThree().trits(levels))
+    assert planes.abs().sum(0).max() == 1
+
+
+@pytest.mark.parametrize(("coarse", "fine"), [("digits1", "power-of-three"), ("power-of-three", "digits3"),
+                                              ("digits2", "digits3"), ("digits3", "digits4")])  # fmt: skip
+def test_more_levels_are_closer_to_the_weights(coarse, fine):
+    weight = torch.randn(8, 200, generator=torch.Generator().manual_seed(0))
+    mask = torch.ones(8, 200, dtype=torch.bool)
+    errors = [((WEIGHT_QUANTISERS[name]()(weight, mask) - weight) ** 2).mean() for name in (coarse, fine)]
+    assert errors[1] < 0.7 * errors[0]
