@@ -2,18 +2,21 @@
 
 import gzip
 import hashlib
+import io
 import os
 import re
 import struct
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sterna import data
-from sterna.data import mnist, source
+from sterna.data import cifar10, mnist, source
+from sterna.data.cifar10 import parse_records
 from sterna.data.source import RemoteFile
 from sterna.spec.errors import DataError
 
@@ -140,3 +143,57 @@ def test_an_unknown_name_lists_the_known_ones(function):
 def test_the_command_that_the_error_names_exists():
     done = subprocess.run([sys.executable, "-m", "sterna.data", "digits"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "digits is bundled\n", "")
+
+
+def test_cifar_records_are_a_label_and_three_colours():
+    record = np.zeros((2, 3073), np.uint8)
+    record[:, 0] = 3, 9
+    record[1, 1 + 1024 + 33] = 7  # green, second row, second column
+    images, labels = parse_records(record.tobytes())
+    assert images.shape == (2, 32, 32, 3)
+    assert labels.tolist() == [3, 9]
+    assert [int(axis[0]) for axis in np.nonzero(images)] == [1, 1, 1, 1]
+    with pytest.raises(ValueError, match="3072 bytes are not whole records of 3073"):
+        parse_records(bytes(3072))
+
+
+@pytest.fixture
+def tiny_cifar(tmp_path: Path, monkeypatch) -> Path:
+    """A folder with a "cifar10" of one image a batch and a "cifar10_5k" of three and two."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as made:
+        for index, name in enumerate([*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]):
+            content = bytes([index]) + bytes(3072)
+            member = tarfile.TarInfo(f"cifar-10-batches-bin/{name}.bin")
+            member.size = len(content)
+            made.addfile(member, io.BytesIO(content))
+    subset = io.BytesIO()
+    images = np.zeros((3, 32, 32, 3), np.uint8)
+    np.savez(subset, x_train=images, y_train=np.arange(3), x_test=images[:2], y_test=np.array([10, 0]))
+    for name, content in (("cifar10", archive.getvalue()), ("cifar10_5k", subset.getvalue())):
+        ((file, remote),) = cifar10.SOURCES[name].items()
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        monkeypatch.setitem(cifar10.SOURCES, name, {file: RemoteFile(url=remote.url, sha256=digest)})
+    return tmp_path
+
+
+def test_cifar_is_read_from_its_archive(tiny_cifar: Path):
+    loaded = data.load("cifar10", tiny_cifar)
+    assert loaded.train_labels.tolist() == [0, 1, 2, 3, 4]
+    assert loaded.test_labels.tolist() == [5]
+    assert loaded.input.shape == (32, 32, 3)
+
+
+def test_labels_beyond_the_classes_are_refused(tiny_cifar: Path):
+    with pytest.raises(DataError, match=r"cifar10_5k\.npz holds labels \(2,\) for images \(2, 32, 32, 3\)"):
+        data.load("cifar10_5k", tiny_cifar)
+
+
+def test_what_is_not_published_says_where_to_put_it(tmp_path: Path):
+    text = f"it is not published: put it by hand at {tmp_path / 'cifar10_5k' / 'cifar10_5k.npz'}"
+    with pytest.raises(DataError, match=re.escape(text)):
+        data.load("cifar10_5k", tmp_path)
+    with pytest.raises(DataError, match=r"cifar10_5k is not published; put cifar10_5k\.npz into .* by hand"):
+        data.fetch("cifar10_5k", tmp_path)

@@ -57,13 +57,14 @@ def trained(module: nn.Module, seed: int = 0, rate: float = 1e-3, **recipe: obje
         if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.normal_(child.weight)
             nn.init.normal_(child.bias)
+            child.momentum = None  # a mean over all batches, so that few are enough
     layers = LayerRecipe(**recipe)
     last = LayerRecipe(weights=layers.weights)
     model = prepare(module, Recipe(layers=layers, last=last, pe=4, simd=2), SPEC)
     model.prune(1.0)
     optimiser = torch.optim.Adam(model.parameters(), rate)
     for _ in range(3):
-        outputs = model(torch.from_numpy(images(seed, 16)))
+        outputs = model(torch.from_numpy(images(seed, 64)))
         loss = sum((y**2).mean() for y in (outputs if isinstance(outputs, tuple) else (outputs,)))
         optimiser.zero_grad()
         loss.backward()

@@ -44,7 +44,7 @@ def names(model: nn.Module) -> list[str]:
         (nn.Sequential(nn.BatchNorm2d(2), nn.Conv2d(2, 3, 3)), ["norm0", "conv1"]),
         (nn.Sequential(nn.ReLU(), nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(12, 2)), ["relu0", "conv1", "dense2"]),
         (nn.Sequential(nn.Conv2d(2, 3, 1), nn.MaxPool2d(2), nn.MaxPool2d(2)), ["conv0", "pool1"]),
-        (nn.Sequential(nn.Conv2d(2, 3, 1), nn.Hardtanh(), nn.ReLU()), ["conv0", "relu1"]),
+        (nn.Sequential(nn.Conv2d(2, 3, 1), nn.Hardtanh(), nn.ReLU()), ["conv0"]),
         (nn.Sequential(nn.Conv2d(2, 3, 1), nn.AvgPool2d(2), nn.Identity()), ["conv0", "average1"]),
         (Calls(lambda m, x: m.conv(x) + x), ["conv0"]),
         (Calls(lambda m, x: functional.relu(m.conv(x)) + x), ["conv0", "add1"]),

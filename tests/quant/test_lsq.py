@@ -74,6 +74,13 @@ def test_the_first_step_has_about_the_least_squared_error(bits):
     assert all(found <= 1.1 * error(0.02 * k * float(v.abs().max()) / made.high) for k in range(1, 100))
 
 
+def test_the_first_step_does_not_spend_range_on_what_the_float_model_cuts_off():
+    v = 5 * torch.randn(512, 16, generator=torch.Generator().manual_seed(0))
+    made = LearnedStep(8, relu=False, clamp=1.0)
+    made.calibrate(v)
+    assert 0.8 <= 127 * float(made.step.detach()) <= 1
+
+
 def test_a_batch_of_zeros_leaves_a_usable_step():
     made = LearnedStep(8, relu=True)
     made(torch.zeros(4, 3))

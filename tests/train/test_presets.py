@@ -14,7 +14,7 @@ DIGITS = PRESETS["digits-mlp"]
 
 def test_presets_are_known_by_their_names():
     assert all(preset_named(name).name == name for name in PRESETS)
-    with pytest.raises(ConfigurationError, match="no preset 'resnet'; known: digits-mlp"):
+    with pytest.raises(ConfigurationError, match="no preset 'resnet'; known: cifar-resnet8, digits-mlp"):
         preset_named("resnet")
 
 
@@ -27,7 +27,6 @@ def test_digits_are_pruned_for_the_icebreaker_configuration():
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"hidden": (4, 0)}, "hidden is (4, 0); allowed: widths of 1 or more"),
         ({"float_phase": Phase(epochs=0, learning_rate=1)}, "float_phase is Phase(epochs=0"),
         ({"quantised_phase": Phase(epochs=0, learning_rate=1)}, "quantised_phase is Phase(epochs=0"),
         ({"batch": 1}, "batch is 1; allowed: 2 or more: BatchNorm needs two"),

@@ -9,15 +9,15 @@ import torch
 from torch.nn import functional
 
 from sterna.data import load
-from sterna.quant import Recipe
+from sterna.quant import LayerRecipe, Recipe
 from sterna.spec.errors import DataError, SternaError
-from sterna.train import PRESETS, DivergedError, Phase, Preset, TrainResult, train
+from sterna.train import PRESETS, Cnn, DivergedError, Mlp, Phase, Preset, TrainResult, train
 
 DIGITS = PRESETS["digits-mlp"]
 
 QUICK = dataclasses.replace(
     DIGITS,
-    hidden=(32, 24),
+    topology=Mlp(hidden=(32, 24)),
     float_phase=Phase(epochs=3, learning_rate=1e-2),
     quantised_phase=Phase(epochs=4, learning_rate=1e-2),
 )
@@ -62,7 +62,7 @@ def test_zero_activations_are_measured_on_the_held_out_images(digits):
 def bytes_of(result: TrainResult) -> bytes:
     arrays = [
         array for layer in result.network.layers
-        for array in (layer.planes[0].trits, layer.planes[0].multiplier, layer.bias, layer.shift)
+        for array in (*(a for plane in layer.planes for a in (plane.trits, plane.multiplier)), layer.bias, layer.shift)
     ]  # fmt: skip
     return b"".join(array.tobytes() for array in arrays) + repr(result.network.output_scale).encode()
 
@@ -75,6 +75,17 @@ def test_the_same_seed_gives_the_same_network_whatever_ran_before():
     assert bytes_of(first) == bytes_of(second)
     assert first.history == second.history
     assert bytes_of(first) != bytes_of(train(QUICK, seed=4))
+
+
+def test_a_convolutional_network_is_the_same_from_the_same_seed_too():
+    once = Phase(epochs=1, learning_rate=1e-2)
+    preset = dataclasses.replace(
+        QUICK, topology=Cnn(stages=((4,), (8,))), float_phase=once, quantised_phase=once,
+        recipe=Recipe(layers=LayerRecipe(weights="power-of-three", density=0.5)),
+    )  # fmt: skip
+    first, second = train(preset, seed=1), train(preset, seed=1)
+    assert bytes_of(first) == bytes_of(second)
+    assert bytes_of(first) != bytes_of(train(preset, seed=2))
 
 
 def test_training_leaves_torch_as_it_was():

@@ -35,7 +35,7 @@ def parse_idx(content: bytes, axes: int) -> npt.NDArray[np.uint8]:
     if len(content) - header != math.prod(extents):
         shape = "×".join(map(str, extents))
         raise DataError(f"IDX header announces {shape} bytes, the file holds {len(content) - header}")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(extents)
+    return np.frombuffer(content, np.uint8, offset=header).reshape(extents).copy()  # torch wants it writable
 
 
 def read_idx(path: Path, axes: int) -> npt.NDArray[np.uint8]:

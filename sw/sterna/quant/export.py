@@ -146,11 +146,13 @@ def _report(layer: QuantisedLayer, folded: FoldedLayer) -> LayerReport:
     slopes = np.array([plane.slope for plane in folded.planes])
     lowest = np.array([plane.lowest for plane in folded.planes])
     highest = np.array([plane.highest for plane in folded.planes])
+    negative = fixed.multiplier < 0  # what was folded into the trits
+    lowest, highest = np.where(negative, -highest, lowest), np.where(negative, -lowest, highest)
+    slope = np.abs(fixed.slope)
     moved = (np.abs(fixed.slope - slopes) * np.maximum(np.abs(lowest), np.abs(highest))).sum(axis=0)
-    ends = fixed.slope * lowest, fixed.slope * highest
     least, most = (
-        np.clip(np.floor(f(*ends).sum(axis=0) + offset), folded.minimum, folded.maximum)
-        for f in (np.minimum, np.maximum)
+        np.clip(np.floor((slope * end).sum(axis=0) + offset), folded.minimum, folded.maximum)
+        for end in (lowest, highest)
     )
     kept = fixed.multiplier != 0
     counted = [blocks(torch.from_numpy(p.trits), pe=layer.pe, groups=p.window.groups) for p in folded.planes]

@@ -6,6 +6,7 @@ term, a ReLU or a max-pooling. An open layer is closed, which is where it is qua
 several readers. What an open layer cannot take any more goes into a layer of its own, with an identity as its weights.
 """
 
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -38,8 +39,8 @@ class _Open:
     shape: Shape
     """As its terms give it."""
     flat: bool
-    activated: bool = False
     relu: bool = False
+    clamp: float = math.inf
     pool: tuple[int, int] = (1, 1)
 
 
@@ -149,7 +150,9 @@ class _Reader:
         height, width, channels = value.shape
         shape = height // value.pool[0], width // value.pool[1], channels
         name = f"{value.kind}{len(self.layers)}"
-        self.layers.append(FloatLayer(name=name, terms=value.terms, relu=value.relu, pool=value.pool))
+        self.layers.append(
+            FloatLayer(name=name, terms=value.terms, relu=value.relu, clamp=value.clamp, pool=value.pool)
+        )
         return _Finished(((name, shape),), value.flat)
 
     @staticmethod
@@ -244,9 +247,7 @@ class _Reader:
 
     def relu(self, value: _Value, where: str) -> _Value:
         opened = self._open(value, "relu")
-        if opened.activated and not opened.relu:
-            opened = self._identity(self._close(opened), "relu")
-        return replace(opened, relu=True, activated=True)  # commutes with max-pooling
+        return replace(opened, relu=True)  # commutes with max-pooling and clamping
 
     def hardtanh(self, value: _Value, module: nn.Hardtanh, where: str) -> _Value:
         if module.min_val != -module.max_val:
@@ -254,9 +255,7 @@ class _Reader:
                 f"{where} reaches from {module.min_val} to {module.max_val}; supported: the same both ways"
             )
         opened = self._open(value, "clamp")
-        if opened.activated and opened.relu:
-            opened = self._identity(self._close(opened), "clamp")
-        return replace(opened, activated=True)
+        return replace(opened, clamp=min(opened.clamp, module.max_val))
 
     def max_pool(self, value: _Value, module: nn.MaxPool2d, where: str) -> _Value:
         kernel, stride = _pair(module.kernel_size), _pair(module.stride or module.kernel_size)
@@ -363,7 +362,7 @@ def _refusal(what: str) -> ModelError:
 
 def _is_ended(value: _Open) -> bool:
     """Whether something stands between the layer's sum and its tensor."""
-    return value.activated or value.pool != (1, 1)
+    return value.relu or value.clamp < math.inf or value.pool != (1, 1)
 
 
 def _require_kind(value: _Value, *, flat: bool, where: str) -> None:

@@ -64,6 +64,8 @@ class FloatLayer:
     name: str
     terms: tuple[FloatTerm, ...]
     relu: bool
+    clamp: float
+    """Magnitude at which its values are cut off; infinite if they are not."""
     pool: tuple[int, int]
 
     @property
@@ -174,7 +176,7 @@ class QuantisedLayer(nn.Module):
         self.pool = layer.pool
         self.trained = layer.trained
         self._terms = nn.ModuleList(QuantisedTerm(term, layer_recipe, recipe) for term in layer.terms)
-        self.activation = LearnedStep(layer_recipe.act_bits, relu=layer.relu)
+        self.activation = LearnedStep(layer_recipe.act_bits, relu=layer.relu, clamp=layer.clamp)
 
     @property
     def terms(self) -> tuple[QuantisedTerm, ...]:

@@ -7,6 +7,8 @@ is an activation too, or starts at 0, which makes it a ReLU; and the first step 
 first batch (as in LSQ+, Bhalgat et al. 2020), since the paper's wastes range at 8 bits.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -22,15 +24,17 @@ _RATIO = 0.85
 class LearnedStep(nn.Module):
     """Quantises to integers ``low … high`` of a learned step.
 
-    ``bits``: 2…8. ``relu``: 0 … high instead of -high … high. The first training batch sets the step.
+    ``bits``: 2…8. ``relu``: 0 … high instead of -high … high. ``clamp``: magnitude at which the float model cuts its
+    values off, which only the first step follows. The first training batch sets the step.
     """
 
     initialised: Tensor
 
-    def __init__(self, bits: int, *, relu: bool) -> None:
+    def __init__(self, bits: int, *, relu: bool, clamp: float = math.inf) -> None:
         super().__init__()
         self.high = max_activation(bits)
         self.low = 0 if relu else -self.high
+        self.clamp = clamp
         self.raw_step = nn.Parameter(torch.tensor(1.0))
         self.register_buffer("initialised", torch.tensor(False))
 
@@ -54,7 +58,7 @@ class LearnedStep(nn.Module):
     @torch.no_grad()
     def calibrate(self, v: Tensor) -> None:
         """Sets the step to the one of least squared error on ``v`` among a geometric row below the full range."""
-        target = v.clamp(min=0) if self.low == 0 else v
+        target = v.clamp(0 if self.low == 0 else -self.clamp, self.clamp)
         full = float(target.abs().max()) / self.high
         steps = [full * _RATIO**k for k in range(_CANDIDATES)]
         if full > 0:
