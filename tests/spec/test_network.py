@@ -69,11 +69,11 @@ def test_shapes_follow_kernel_stride_and_padding():
         (lambda: network(input=dataclasses.replace(IMAGE, shape=(0, 2, 1))), "input shape (0, 2, 1) is out of range"),
         (
             lambda: network(input=dataclasses.replace(IMAGE, low=float("nan"))),
-            "input range nan…1 or scale 0.00787402 is not sensible",
+            "input range nan…1, scale 0.00787402 or offset 0 is not sensible",
         ),
         (
             lambda: network(input=dataclasses.replace(IMAGE, low=2.0)),
-            "input range 2…1 or scale 0.00787402 is not sensible",
+            "input range 2…1, scale 0.00787402 or offset 0 is not sensible",
         ),
         (
             lambda: network(input=dataclasses.replace(IMAGE, scale=1 / 128)),

@@ -7,7 +7,7 @@
     assert report.differing == 0
 
 One method per file, each with its paper: ``twn`` (weights), ``lsq`` (activations), ``prune`` (blocks), ``estimator``
-(straight-through gradients), ``requantiser`` (the proof that integers compute what the model does).
+(straight-through gradients). ``sterna.spec.requantiser`` proves that integers compute what the model does.
 """
 
 from sterna.quant.export import ExportReport, LayerReport, export, export_network

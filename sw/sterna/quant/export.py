@@ -12,7 +12,7 @@ import torch
 from sterna.quant.layers import FoldedLayer, Signal
 from sterna.quant.model import QuantisedModel
 from sterna.quant.prune import block_density
-from sterna.quant.requantiser import convert_channel, reachable, requantise_real
+from sterna.spec.requantiser import convert_channel, reachable, requantise_real
 from sterna.spec.arithmetic import max_activation
 from sterna.spec.errors import ModelError
 from sterna.spec.network import IntegerNetwork, Layer, Plane, Shape

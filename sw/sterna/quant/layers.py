@@ -15,7 +15,7 @@ from torch.nn import functional
 from sterna.quant.lsq import LearnedStep
 from sterna.quant.prune import block_mask, density_at
 from sterna.quant.recipe import WEIGHT_QUANTISERS, LayerRecipe, Recipe
-from sterna.quant.requantiser import Float64, reachable, round_slopes
+from sterna.spec.requantiser import Float64, reachable, round_slopes
 from sterna.spec.errors import ModelError
 
 

@@ -74,10 +74,9 @@ class QuantisedModel(nn.Module):
     def _source(self, images: Tensor) -> Signal:
         flat = images.flatten(1)
         if self.training:
-            integers = round_half_up(flat / self.input.scale)
+            integers = round_half_up((flat - self.input.offset) / self.input.scale)
             step = torch.tensor(self.input.scale)
         else:  # the integer network's own words, with its checks
             integers = torch.from_numpy(self.input.quantise(flat.numpy())).reshape(flat.shape).double()
             step = torch.tensor(self.input.scale, dtype=torch.float64)
-        low, high = (math.floor(bound / self.input.scale + 0.5) for bound in (self.input.low, self.input.high))
-        return Signal(integers, step, low, high)
+        return Signal(integers, step, *self.input.levels)

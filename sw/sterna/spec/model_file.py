@@ -152,6 +152,7 @@ def _description(network: IntegerNetwork) -> dict[str, Any]:
             "low": float(spec.low),
             "high": float(spec.high),
             "scale": float(spec.scale),
+            "offset": float(spec.offset),
         },
         "layers": [
             {
@@ -302,6 +303,7 @@ def _network(document: _Reader, tensors: Tensors) -> IntegerNetwork:
         low=spec.take("low", float),
         high=spec.take("high", float),
         scale=spec.take("scale", float),
+        offset=spec.take("offset", float),
     )
     spec.done()
     return IntegerNetwork(

@@ -76,13 +76,23 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:
-    """What the network takes: real data in ``low … high``, quantised as ``floor(x / scale + 0.5)``."""
+    """What the network takes: real data in ``low … high``, quantised as ``floor((x - offset) / scale + 0.5)``."""
 
     name: str
     shape: Shape
     low: float
     high: float
     scale: float
+    offset: float = 0.0
+    """The real value that is quantised as 0, which is also what padding stands for."""
+
+    @property
+    def levels(self) -> tuple[int, int]:
+        """The smallest and the largest integer that data are quantised to."""
+        return self._level(self.low), self._level(self.high)
+
+    def _level(self, value: float) -> int:
+        return int(np.floor((value - self.offset) / self.scale + 0.5))
 
     def batch(self, images: npt.ArrayLike) -> npt.NDArray[Any]:
         """The images as (n, height, width, channels), values not looked at; see :meth:`quantise`."""
@@ -112,6 +122,7 @@ class InputSpec:
             raise InputError("images hold NaN")
         if low < self.low or high > self.high:
             raise InputError(f"images reach from {low:g} to {high:g}; allowed: {self.low:g}…{self.high:g}")
+        values -= self.offset
         values /= self.scale
         values += 0.5
         return np.floor(values, out=values).astype(np.int8)
@@ -146,11 +157,13 @@ class IntegerNetwork:
             f"input shape {spec.shape} is out of range",
         )
         _require(
-            bool(np.isfinite([spec.low, spec.high, spec.scale]).all()) and spec.scale > 0 and spec.low <= spec.high,
-            f"input range {spec.low:g}…{spec.high:g} or scale {spec.scale:g} is not sensible",
+            bool(np.isfinite([spec.low, spec.high, spec.scale, spec.offset]).all())
+            and spec.scale > 0
+            and spec.low <= spec.high,
+            f"input range {spec.low:g}…{spec.high:g}, scale {spec.scale:g} or offset {spec.offset:g} is not sensible",
         )
         with np.errstate(over="ignore"):
-            extreme = np.floor(np.array([spec.low, spec.high]) / spec.scale + 0.5)
+            extreme = np.floor((np.array([spec.low, spec.high]) - spec.offset) / spec.scale + 0.5)
         _require(
             bool((np.abs(extreme) <= limit).all()),
             f"input {spec.low:g}…{spec.high:g} at scale {spec.scale:g} exceeds {self.act_bits} bits",

@@ -7,8 +7,9 @@ smallest accumulator ``t_y`` that reaches y. They are the same on every reachabl
 
     m·t_y + b ≥ y·2^s    and    m·(t_y - 1) + b < y·2^s    for every y,
 
-which for given m and s is one interval of b. :func:`convert_channel` looks for an (m, s) whose interval is not empty,
-then compares both functions on every reachable value, one by one, and counts.
+which for given m and s is one interval of b. :func:`fit_channel` looks for an (m, s) whose interval is not empty,
+then compares both functions on every reachable value, one by one, and counts. The real function need not be that
+affine one: any rising function can be given by its values. :func:`convert_channel` gives those of a slope and offset.
 """
 
 from collections.abc import Iterator
@@ -131,28 +132,28 @@ def _bounds(values: Int64, lowest: int, minimum: int, maximum: int) -> _Bounds:
     )
 
 
-def _near(slope: float) -> Iterator[tuple[int, int]]:
-    """Multipliers next to ``slope``, finest first: (m, s)."""
+def _near(slope: float, most: int) -> Iterator[tuple[int, int]]:
+    """Multipliers, at most ``most``, next to ``slope``, finest first: (m, s)."""
     for shift in range(MAX_SHIFT, -1, -1):
         nearest = int(min(slope * 2.0**shift + 0.5, 2.0**SUM_BITS))
         for multiplier in (nearest, nearest - 1, nearest + 1):
-            if 0 < multiplier <= MAX_MULTIPLIER:
+            if 0 < multiplier <= most:
                 yield multiplier, shift
 
 
-def _between(smallest: float, largest: float) -> Iterator[tuple[int, int]]:
-    """Multipliers spread over a range of slopes, finest first: (m, s)."""
+def _between(smallest: float, largest: float, most: int) -> Iterator[tuple[int, int]]:
+    """Multipliers, at most ``most``, spread over a range of slopes, finest first: (m, s)."""
     for shift in range(MAX_SHIFT, -1, -1):
-        first = int(min(max(np.ceil(smallest * 2.0**shift), 1.0), MAX_MULTIPLIER + 1.0))
-        last = int(min(np.floor(min(largest, 2.0**SUM_BITS) * 2.0**shift), MAX_MULTIPLIER))
+        first = int(min(max(np.ceil(smallest * 2.0**shift), 1.0), most + 1.0))
+        last = int(min(np.floor(min(largest, 2.0**SUM_BITS) * 2.0**shift), most))
         if first <= last:
             for multiplier in sorted(set(np.linspace(first, last, 9).astype(np.int64).tolist())):
                 yield multiplier, shift
 
 
-def _closest(bounds: _Bounds, slope: float, offset: float) -> tuple[int, int, int]:
+def _closest(bounds: _Bounds, slope: float, offset: float, most: int) -> tuple[int, int, int]:
     """The finest (m, b, s) near the slope whose sums fit, where no exact one exists."""
-    for multiplier, shift in [*_near(slope), (MAX_MULTIPLIER, 0), (1, 0), (0, 0)]:
+    for multiplier, shift in [*_near(slope, most), (most, 0), (1, 0), (0, 0)]:
         wanted = float(np.clip(np.floor(np.ldexp(offset + 0.5, shift)), -_LIMIT, _LIMIT - 1))
         low = max(-_LIMIT, -_LIMIT - multiplier * bounds.lowest)
         high = min(_LIMIT - 1, _LIMIT - 1 - multiplier * bounds.highest)
@@ -174,23 +175,55 @@ def convert_channel(slope: float, offset: float, lowest: int, highest: int, mini
         raise ModelError(f"accumulator reaches {lowest}…{highest}; at most {MAX_REACHABLE} values can be compared")
     accumulators = np.arange(lowest, highest + 1)
     wanted = requantise_real(accumulators, slope, offset, minimum, maximum)
+    return fit_channel(wanted, lowest, minimum, maximum, line=(slope, offset))
+
+
+def fit_channel(
+    wanted: Int64,
+    lowest: int,
+    minimum: int,
+    maximum: int,
+    *,
+    line: tuple[float, float] | None = None,
+    most: int | None = None,
+) -> Channel:
+    """The integer requantiser that gives ``wanted``, proved on every reachable accumulator.
+
+    ``wanted``: int64 (n,), never falling, within ``minimum … maximum``: the values for the accumulators from ``lowest``
+    on. ``line``: slope and offset that they come from, if they do. ``most``: largest multiplier allowed. What no
+    multiplier, shift and bias can give is counted in ``differing``.
+    """
+    most = MAX_MULTIPLIER if most is None else most
     if wanted[0] == wanted[-1]:
         multiplier, bias, shift = 0, int(wanted[0]), 0
     else:
-        multiplier, bias, shift = _search(_bounds(wanted, lowest, minimum, maximum), slope, offset)
+        bounds = _bounds(wanted, lowest, minimum, maximum)
+        multiplier, bias, shift = _search(bounds, line or _line(bounds), most)
+    accumulators = np.arange(lowest, lowest + len(wanted))
     given = requantise(multiplier * accumulators + bias, np.array(shift), minimum, maximum)
     differing = int(np.count_nonzero(given != wanted))
     return Channel(multiplier=multiplier, bias=bias, shift=shift, compared=len(wanted), differing=differing)
 
 
-def _search(bounds: _Bounds, slope: float, offset: float) -> tuple[int, int, int]:
+def _line(bounds: _Bounds) -> tuple[float, float]:
+    """A line through the middle of the thresholds: slope and offset."""
+    smallest, largest = bounds.slopes()
+    slope = (smallest + largest) / 2 if np.isfinite(largest) else max(2 * smallest, 1.0)
+    above = (bounds.reach_value - slope * bounds.reach).max(initial=-np.inf)
+    below = (bounds.below_value - slope * bounds.below).min(initial=np.inf)
+    return slope, (above + below) / 2 - 0.5
+
+
+def _search(bounds: _Bounds, line: tuple[float, float], most: int) -> tuple[int, int, int]:
+    slope, offset = line
+
     def candidates() -> Iterator[tuple[int, int]]:
-        yield from _near(slope)
-        yield from _between(*bounds.slopes())
+        yield from _near(slope, most)
+        yield from _between(*bounds.slopes(), most)
 
     for multiplier, shift in candidates():
         smallest, largest = bounds.interval(multiplier, shift)
         if smallest <= largest:
             rounded = float(np.clip(np.floor(np.ldexp(offset + 0.5, shift)), -_LIMIT, _LIMIT - 1))
             return multiplier, min(max(int(rounded), smallest), largest), shift
-    return _closest(bounds, slope, offset)
+    return _closest(bounds, slope, offset, most)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sterna.quant.requantiser import MAX_MULTIPLIER, convert_channel, reachable, requantise_real, round_slopes
+from sterna.spec.requantiser import MAX_MULTIPLIER, convert_channel, reachable, requantise_real, round_slopes
 from sterna.spec.arithmetic import MAX_SHIFT, SUM_BITS
 from sterna.spec.errors import ModelError
 
@@ -68,7 +68,7 @@ def test_a_steep_or_short_channel_never_differs(slope, offset, start):
 
 def test_nothing_is_called_impossible_that_an_exhaustive_search_finds(monkeypatch):
     """On multipliers of 4 bits, every (m, b, s) can be tried."""
-    monkeypatch.setattr("sterna.quant.requantiser.MAX_MULTIPLIER", 15)
+    monkeypatch.setattr("sterna.spec.requantiser.MAX_MULTIPLIER", 15)
     rng = np.random.default_rng(0)
     accumulators = np.arange(-12, 13)
     found = 0
@@ -88,7 +88,7 @@ def test_nothing_is_called_impossible_that_an_exhaustive_search_finds(monkeypatc
 
 
 def test_too_few_multiplier_bits_are_counted_not_hidden(monkeypatch):
-    monkeypatch.setattr("sterna.quant.requantiser.MAX_MULTIPLIER", 3)
+    monkeypatch.setattr("sterna.spec.requantiser.MAX_MULTIPLIER", 3)
     channel = convert_channel(0.0371, 0.3, -4000, 4000, -127, 127)
     accumulators = np.arange(-4000, 4001)
     given_values = np.clip((channel.multiplier * accumulators + channel.bias) >> channel.shift, -127, 127)
