@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sterna.spec.requantiser import MAX_MULTIPLIER, convert_channel, reachable, requantise_real, round_slopes
 from sterna.spec.arithmetic import MAX_SHIFT, SUM_BITS
 from sterna.spec.errors import ModelError
+from sterna.spec.requantiser import MAX_MULTIPLIER, convert_channel, reachable, requantise_real, round_slopes
 
 ranges = st.tuples(st.integers(-5000, 5000), st.integers(0, 6000)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 clamps = st.sampled_from([(0, 127), (-127, 127), (0, 1), (-1, 1), (0, 7)])

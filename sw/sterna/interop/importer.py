@@ -1,14 +1,14 @@
 """From a graph of quantised floats to the integer network, decided on every reachable accumulator value.
 
 **One function a channel.** Whatever a graph does between the sum of products of one layer and the next (biases,
-BatchNormalization, scales, quantisers of any rounding) is one function of that sum. The graph's own float operations are
-evaluated on every accumulator value that the weights can reach; the values found are integers times a step, and
-:func:`sterna.spec.requantiser.fit_channel` finds the multiplier, bias and shift with the same thresholds, or counts where
-there are none. No scale is folded, so nothing is lost by folding.
+BatchNormalization, scales, quantisers of any rounding) is one function of that sum. The graph's own float operations
+are evaluated on every accumulator value that the weights can reach; the values found are integers times a step, and
+:func:`sterna.spec.requantiser.fit_channel` finds the multiplier, bias and shift with the same thresholds, or counts
+where there are none. No scale is folded, so nothing is lost by folding.
 
-**Sums.** A runtime adds floats in an order of its own. Where weights and activations are short enough multiples of powers
-of two, as in most files, every order gives the exact sum; elsewhere the exact sum, rounded once, stands for them all, and
-the accumulator values near enough to a threshold for another order to decide are counted (``undecided``).
+**Sums.** A runtime adds floats in an order of its own. Where weights and activations are short enough multiples of
+powers of two, as in most files, every order gives the exact sum; elsewhere the exact sum, rounded once, stands for them
+all, and the accumulator values near enough to a threshold for another order to decide are counted (``undecided``).
 """
 
 import dataclasses
@@ -29,7 +29,6 @@ from sterna.interop.plan import (
     MatrixProduct,
     MaxPool,
     Plan,
-    Product,
     Reshaped,
     Step,
     Transposed,
@@ -38,7 +37,7 @@ from sterna.interop.plan import (
 from sterna.spec.arithmetic import Int64, max_activation
 from sterna.spec.errors import ModelError
 from sterna.spec.network import InputSpec, IntegerNetwork, Layer, Plane
-from sterna.spec.requantiser import MAX_MULTIPLIER, Channel, fit_channel
+from sterna.spec.requantiser import MAX_MULTIPLIER, Channel, Float64, fit_channel
 
 ACT_BITS = 8
 MAX_LEVEL = max_activation(ACT_BITS)
@@ -124,8 +123,7 @@ class Feed:
 
     def real(self, integers: Array, dtype: npt.DTypeLike) -> Array:
         """What the graph sees of them."""
-        kind = np.dtype(dtype).type
-        real: Array = integers.astype(kind) / kind(self.divide)
+        real: Array = integers.astype(dtype) / np.asarray(self.divide, dtype)
         return real
 
 
@@ -149,8 +147,8 @@ class _Sums:
     source: _Tensor
     weights: Int64
     """(out, kernel height, kernel width, in / groups)."""
-    scale: npt.NDArray[np.float64]
-    """(out,)."""
+    scale: Float64
+    """float64 (out,)."""
     exact: bool
     """Whether float sums are exact in any order."""
     stride: tuple[int, int] = (1, 1)
@@ -366,7 +364,7 @@ class _Importing:
                      exact=self._exact(weights, scale, source), **geometry)  # fmt: skip
         return _Stream(value=step.output, origin=sums, steps=(), axes=axes, extent=extent)
 
-    def _exact(self, weights: Int64, scale: npt.NDArray[np.float64], source: _Tensor) -> bool:
+    def _exact(self, weights: Int64, scale: Float64, source: _Tensor) -> bool:
         """Whether every product and partial sum is a float: integers this short, times a power of two."""
         largest = np.abs(weights).reshape(len(weights), -1).sum(axis=1) * max(-source.low, source.high)
         bits = [_odd(source.step) * _odd(float(s)) * max(int(n), 1) for s, n in zip(scale, largest, strict=True)]
@@ -390,8 +388,7 @@ class _Importing:
                 table = _applied(step, table)
                 if table.shape != shape:
                     raise ModelError(
-                        f"node {step.node.name!r} ({step.node.op}): its constants vary over pixels; "
-                        "allowed: by channel"
+                        f"node {step.node.name!r} ({step.node.op}): its constants vary over pixels; allowed: by channel"
                     )
         return table.reshape(len(real), -1)
 
@@ -597,7 +594,8 @@ class _Values:
         """``floor((value - offset) / step + 1/2)``; rows out of reach are held within the levels."""
         with np.errstate(all="ignore"):
             scaled = np.floor((table.astype(np.float64) - offset) / step + 0.5)
-        return np.clip(np.nan_to_num(scaled), -MAX_LEVEL, MAX_LEVEL).astype(np.int64)
+        levels: Int64 = np.clip(np.nan_to_num(scaled), -MAX_LEVEL, MAX_LEVEL).astype(np.int64)
+        return levels
 
     def undecided(self, wanted: npt.NDArray[np.int64], step: float, offset: float) -> int:
         """Reachable sums whose value another order of additions could change."""
@@ -676,7 +674,7 @@ def _odd(value: float) -> int:
     return whole // (whole & -whole) if whole else 1
 
 
-def _integer_weights(weights: Array, steps: Array | None) -> tuple[Int64, npt.NDArray[np.float64]]:
+def _integer_weights(weights: Array, steps: Array | None) -> tuple[Int64, Float64]:
     """Integers and the step of each output: ``weights`` (out, …). Raises :class:`ModelError` if there are none."""
     integers = np.zeros(weights.shape, np.int64)
     scale = np.ones(len(weights))
@@ -697,7 +695,7 @@ def _integer_weights(weights: Array, steps: Array | None) -> tuple[Int64, npt.ND
 
 def _digits(weights: Int64) -> list[npt.NDArray[np.int8]]:
     """Balanced-ternary digits, the lowest first: ``weights = Σ 3^i · digit_i``."""
-    digits = []
+    digits: list[npt.NDArray[np.int8]] = []
     rest = weights.copy()
     while not digits or rest.any():
         digit = (rest + 1) % 3 - 1

@@ -52,8 +52,8 @@ def _fits(sizes: Array, counts: Array, step: float) -> bool:
 def fit_input(spec: InputSpec, levels: Int64, line: tuple[float, float] | None) -> InputSpec | None:
     """An input that quantises every integer of ``low … high`` to its entry of ``levels``; None if there is none.
 
-    ``levels``: int64 (high - low + 1,), never falling. ``line``: a scale and offset to try first. The scale and offset of
-    ``spec`` do not count.
+    ``levels``: int64 (high - low + 1,), never falling. ``line``: a scale and offset to try first. The scale and offset
+    of ``spec`` do not count.
     """
     first, last = int(spec.low), int(spec.high)
     inputs = np.arange(first, last + 1)

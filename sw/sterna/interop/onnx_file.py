@@ -1,7 +1,7 @@
 """Reading ONNX files: bytes that nobody vouches for become a plain, bounded :class:`Graph`, or a :class:`ModelError`.
 
-Nothing outside the file is ever opened: tensors stored elsewhere ("external data") are refused. Sizes are checked before
-anything is allocated, sub-graphs, functions and sparse tensors are refused, and names are defined before they are used.
+Nothing outside the file is ever opened: tensors stored elsewhere ("external data") are refused. Sizes are checked
+before anything is allocated, sub-graphs, functions and sparse tensors are refused, and names are defined before use.
 """
 
 import os

@@ -46,6 +46,12 @@ def _whole(value: Any, what: str, low: int, high: int) -> int:
 # Elementwise
 
 
+def _signs(values: Array, like: Array, scale: Array) -> Array:
+    """scale or -scale; zero counts as positive."""
+    signs: Array = np.where(values >= 0, like.dtype.type(1), like.dtype.type(-1)) * scale
+    return signs
+
+
 def _quant(operands: Operands, attributes: Attributes) -> Array:
     x, scale, zero, bits = operands[:4]
     if np.any(zero != 0):
@@ -59,7 +65,7 @@ def _quant(operands: Operands, attributes: Attributes) -> Array:
         raise ModelError(f"its rounding mode is {mode!r}; allowed: {', '.join(ROUNDING)}")
     steps = x / scale
     if signed and width == 1:
-        return np.where(steps >= 0, x.dtype.type(1), x.dtype.type(-1)) * scale
+        return _signs(steps, x, scale)
     low = -(1 << (width - 1)) + narrow if signed else 0
     high = (1 << (width - 1)) - 1 if signed else (1 << width) - 1 - narrow
     rounded: Array = ROUNDING[mode](np.clip(steps, x.dtype.type(low), x.dtype.type(high))) * scale
@@ -70,7 +76,7 @@ def _bipolar_quant(operands: Operands, _: Attributes) -> Array:
     x, scale = operands[:2]
     if not (np.isfinite(scale).all() and (scale > 0).all()):
         raise ModelError("its scale is not positive and finite")
-    return np.where(x >= 0, x.dtype.type(1), x.dtype.type(-1)) * scale
+    return _signs(x, x, scale)
 
 
 def _batch_normalization(operands: Operands, attributes: Attributes) -> Array:
@@ -88,11 +94,13 @@ def _clip(operands: Operands, attributes: Attributes) -> Array:
     x, low, high = [*operands, None, None][:3]
     low = attributes.get("min", -np.inf) if low is None else low
     high = attributes.get("max", np.inf) if high is None else high
-    return np.minimum(np.maximum(x, np.asarray(low, x.dtype)), np.asarray(high, x.dtype))
+    clipped: Array = np.minimum(np.maximum(x, np.asarray(low, x.dtype)), np.asarray(high, x.dtype))
+    return clipped
 
 
 def _relu(operands: Operands, _: Attributes) -> Array:
-    return np.maximum(operands[0], operands[0].dtype.type(0))
+    positive: Array = np.maximum(operands[0], operands[0].dtype.type(0))
+    return positive
 
 
 def _identity(operands: Operands, _: Attributes) -> Array:
@@ -147,7 +155,8 @@ def _unsqueeze(operands: Operands, attributes: Attributes) -> Array:
 
 
 def _squeeze(operands: Operands, attributes: Attributes) -> Array:
-    return np.squeeze(operands[0], tuple(_shape_axes(operands, attributes)) or None)
+    squeezed: Array = np.squeeze(operands[0], tuple(_shape_axes(operands, attributes)) or None)
+    return squeezed
 
 
 def _gather(operands: Operands, attributes: Attributes) -> Array:
@@ -221,7 +230,7 @@ def convolve(x: Array, weights: Array, strides: tuple[int, int], pads: tuple[int
 
 def _windows(x: Array, kernel: tuple[int, int], strides: tuple[int, int]) -> Array:
     """(n, channels, rows, columns, kernel height, kernel width)."""
-    found: Array = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(2, 3))  # type: ignore[call-overload]
+    found: Array = np.lib.stride_tricks.sliding_window_view(x, kernel, axis=(2, 3))
     return found[:, :, :: strides[0], :: strides[1]]
 
 

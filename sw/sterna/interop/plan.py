@@ -1,8 +1,8 @@
 """From a graph to steps on activations: constants are folded, everything that is not supported is refused by name.
 
 Six kinds of steps are left, each on one activation: elementwise functions, reshapes, transpositions, matrix products,
-convolutions and max-pools. Gemm, biases and average pools are taken apart into them. :meth:`Plan.evaluate` computes them
-as they stand: the graph's own answer.
+convolutions and max-pools. Gemm, biases and average pools are taken apart into them. :meth:`Plan.evaluate` computes
+them as they stand: the graph's own answer.
 """
 
 from collections.abc import Mapping
@@ -29,9 +29,7 @@ from sterna.spec.errors import ModelError
 
 POOLS = ("AveragePool", "GlobalAveragePool", "MaxPool")
 PRODUCTS = ("Conv", "Gemm", "MatMul")
-SUPPORTED = tuple(
-    sorted({*ELEMENTWISE, *CONSTANT_ONLY, *LAYOUT, *POOLS, *PRODUCTS, "Constant", "Flatten", "Shape"})
-)
+SUPPORTED = tuple(sorted({*ELEMENTWISE, *CONSTANT_ONLY, *LAYOUT, *POOLS, *PRODUCTS, "Constant", "Flatten", "Shape"}))
 """Operators that can be imported."""
 
 Shape = tuple[int, ...]
@@ -201,7 +199,7 @@ class _Building:
             self._step(node, streams[0])
 
     def _operands(self, node: Node) -> list[Any]:
-        return [self.constants[name] if name in self.constants else None for name in node.inputs]
+        return [self.constants.get(name) for name in node.inputs]
 
     # Constants
 
@@ -227,9 +225,7 @@ class _Building:
             function = (CONSTANT_ONLY | LAYOUT)[node.op]
             found = function(operands, dict(node.attributes))
             if node.inputs[0] in self.levels and node.op in LAYOUT:
-                self.levels[node.output] = function(
-                    [self.levels[node.inputs[0]], *operands[1:]], dict(node.attributes)
-                )
+                self.levels[node.output] = function([self.levels[node.inputs[0]], *operands[1:]], dict(node.attributes))
         else:
             raise ModelError("its inputs are all constants")
         bounded(found.shape)
@@ -329,9 +325,7 @@ class _Building:
         self._convolve(node, source, name, weights, levels, group)
         self._follow(node, name, after)
 
-    def _convolve(
-        self, node: Node, source: str, output: str, weights: Array, levels: Array | None, group: int
-    ) -> None:
+    def _convolve(self, node: Node, source: str, output: str, weights: Array, levels: Array | None, group: int) -> None:
         shape = self.shapes[source]
         kernel = (int(weights.shape[2]), int(weights.shape[3]))
         strides, pads = self._geometry(node, shape, kernel)

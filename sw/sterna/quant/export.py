@@ -12,10 +12,10 @@ import torch
 from sterna.quant.layers import FoldedLayer, Signal
 from sterna.quant.model import QuantisedModel
 from sterna.quant.prune import block_density
-from sterna.spec.requantiser import convert_channel, reachable, requantise_real
 from sterna.spec.arithmetic import max_activation
 from sterna.spec.errors import ModelError
 from sterna.spec.network import IntegerNetwork, Layer, Plane, Shape
+from sterna.spec.requantiser import convert_channel, reachable, requantise_real
 
 
 @dataclass(frozen=True, kw_only=True)

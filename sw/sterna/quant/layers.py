@@ -15,8 +15,8 @@ from torch.nn import functional
 from sterna.quant.lsq import LearnedStep
 from sterna.quant.prune import block_mask, density_at
 from sterna.quant.recipe import WEIGHT_QUANTISERS, LayerRecipe, Recipe
-from sterna.spec.requantiser import Float64, reachable, round_slopes
 from sterna.spec.errors import ModelError
+from sterna.spec.requantiser import Float64, reachable, round_slopes
 
 
 @dataclass(frozen=True, eq=False)
