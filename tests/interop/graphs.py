@@ -7,6 +7,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+DOMAIN = "qonnx.custom_op.general"
+
 
 class GraphBuilder:
     """Nodes one after another; every method returns the name of its result."""
@@ -29,11 +31,11 @@ class GraphBuilder:
 
     def quant(self, x: str, bits: float, scale: Any = 1.0, *, signed: int = 1, narrow: int = 1, zero: float = 0.0,
               mode: str = "ROUND") -> str:  # fmt: skip
-        return self.node("Quant", x, self.constant(scale), self.constant(zero), self.constant(bits),
-                         domain="qonnx.custom_op.general", signed=signed, narrow=narrow, rounding_mode=mode)  # fmt: skip
+        operands = self.constant(scale), self.constant(zero), self.constant(bits)
+        return self.node("Quant", x, *operands, domain=DOMAIN, signed=signed, narrow=narrow, rounding_mode=mode)
 
     def bipolar(self, x: str, scale: Any = 1.0) -> str:
-        return self.node("BipolarQuant", x, self.constant(scale), domain="qonnx.custom_op.general")
+        return self.node("BipolarQuant", x, self.constant(scale), domain=DOMAIN)
 
     def norm(self, x: str, rng: np.random.Generator, channels: int, spread: float = 1.0) -> str:
         values = (rng.uniform(0.5, 2, channels) * rng.choice([-1, 1], channels), rng.normal(0, 0.5, channels),
@@ -77,10 +79,7 @@ def conv(seed: int = 0, *, pool: str = "MaxPool", per_channel: bool = False) -> 
     w = b.quant(b.constant(rng.normal(0, 0.6, (6, 3, 3, 3))), 2, scale)
     x = b.node("Conv", x, w, b.constant(rng.normal(0, 1, 6)), kernel_shape=[3, 3], pads=[1, 0, 1, 2], strides=[1, 1])
     x = b.quant(b.node("Relu", b.norm(x, rng, 6)), 4, 0.25, signed=0, narrow=0)
-    if pool == "GlobalAveragePool":
-        x = b.node(pool, x)
-    else:
-        x = b.node(pool, x, kernel_shape=[2, 2], strides=[2, 2])
+    x = b.node(pool, x, **({} if pool == "GlobalAveragePool" else {"kernel_shape": [2, 2], "strides": [2, 2]}))
     if pool != "MaxPool":
         x = b.quant(x, 5, math.pi / 40)
     if pool != "GlobalAveragePool":

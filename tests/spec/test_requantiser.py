@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from sterna.spec.arithmetic import MAX_SHIFT, SUM_BITS
 from sterna.spec.errors import ModelError
-from sterna.spec.requantiser import MAX_MULTIPLIER, convert_channel, reachable, requantise_real, round_slopes
+from sterna.spec.requantiser import (
+    MAX_MULTIPLIER,
+    convert_channel,
+    fit_channel,
+    reachable,
+    requantise_real,
+    round_slopes,
+)
 
 ranges = st.tuples(st.integers(-5000, 5000), st.integers(0, 6000)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 clamps = st.sampled_from([(0, 127), (-127, 127), (0, 1), (-1, 1), (0, 7)])
@@ -139,3 +146,26 @@ def test_reachable_bounds_are_the_extremes_over_all_inputs(rows, low, high):
 def test_what_cannot_be_converted_is_refused(arguments, text):
     with pytest.raises(ModelError, match=re.escape(text)):
         convert_channel(*arguments, -127, 127)
+
+
+@given(
+    st.lists(st.integers(0, 60), min_size=1, max_size=2), st.integers(-50, 50), st.sampled_from([1, 7, MAX_MULTIPLIER])
+)
+def test_any_one_or_two_thresholds_of_neighbouring_levels_are_met(gaps: list[int], lowest: int, most: int) -> None:
+    steps = [5, *(gap + 1 for gap in gaps), 6]
+    wanted = np.repeat(np.arange(len(steps)) - 1, steps)
+    channel = fit_channel(wanted, lowest, -1, len(steps) - 2, most=most)
+    assert channel.multiplier <= most
+    if most == MAX_MULTIPLIER and len(steps) <= 4:
+        assert channel.differing == 0
+
+
+def test_a_jump_over_a_level_is_met_by_a_steep_line() -> None:
+    channel = fit_channel(np.repeat([-1, 1], [9, 4]), -6, -1, 1)
+    assert channel.differing == 0
+    assert [integer_value(channel, a, (-1, 1)) for a in (-6, 2, 3, 6)] == [-1, -1, 1, 1]
+
+
+def test_thresholds_off_any_line_are_counted() -> None:
+    halves_to_even = np.round(np.arange(-20, 21) / 2).astype(np.int64)
+    assert fit_channel(halves_to_even, -20, -10, 10).differing > 0

@@ -44,9 +44,12 @@ MAX_LEVEL = max_activation(ACT_BITS)
 MAX_DIGITS = 5
 MAX_WEIGHT = (3**MAX_DIGITS - 1) // 2
 """Largest integer of so many balanced-ternary digits: 121."""
-MAX_VALUES = 1 << 27
+MAX_VALUES = 1 << 26
 """Most accumulator values of one layer, over its channels."""
+PART_VALUES = 1 << 20
 MAX_INPUTS = 1 << 16
+BATCH_ELEMENTS = 1 << 20
+"""Most elements of a tensor of the images that are compared at a time, but for one image alone."""
 FLOAT_BITS = {np.dtype(np.float32): 24, np.dtype(np.float64): 53}
 
 
@@ -379,7 +382,7 @@ class _Importing:
             self.tensors[stream.value] = (stream, tensor)
         return self.tensors[stream.value][1]
 
-    def _table(self, stream: _Stream, real: Array, steps: tuple[Step, ...]) -> Array:
+    def table(self, stream: _Stream, real: Array, steps: tuple[Step, ...]) -> Array:
         """The functions on (values, channels)."""
         table = real.reshape(len(real), *stream.table_shape())
         shape = table.shape
@@ -396,7 +399,7 @@ class _Importing:
         feed, extent = self.feed, stream.extent
         integers = np.arange(feed.low, feed.high + 1)
         real = np.repeat(feed.real(integers, self.plan.graph.dtype)[:, np.newaxis], extent["C"], axis=1)
-        table = self._table(stream, real, stream.steps)
+        table = self.table(stream, real, stream.steps)
         if not np.isfinite(table).all():
             raise ModelError("the input's function gives values that are not finite")
         if (table != table[:, :1]).any():
@@ -416,10 +419,10 @@ class _Importing:
                           scale=1.0)  # fmt: skip
         fitted = fit_input(plain, levels, self._slope(stream, real, step))
         if fitted is None:
-            raise ModelError("the input's quantiser is not floor((x - offset) / scale + 1/2) for any scale and offset")
-        if self.input is not None and (fitted.shape, *fitted.levels) != (self.input.shape, *self.input.levels):
-            raise ModelError("the input is quantised twice, differently; allowed: once")
-        if self.input is not None and (fitted.scale, fitted.offset) != (self.input.scale, self.input.offset):
+            raise ModelError(
+                "the input's quantiser is not clamp(floor((x - offset) / scale + 1/2)) for any scale and offset"
+            )
+        if self.input is not None and fitted != self.input:
             raise ModelError("the input is quantised twice, differently; allowed: once")
         self.input = fitted
         return _Tensor(name="input", step=step, offset=0.0, low=int(levels[0]), high=int(levels[-1]),
@@ -427,7 +430,7 @@ class _Importing:
 
     def _slope(self, stream: _Stream, real: Array, step: float) -> tuple[float, float] | None:
         """Scale and offset by what the graph does before its last quantiser, taken for a line."""
-        before = self._table(stream, real, stream.steps[:-1])[:, 0].astype(np.float64) / step
+        before = self.table(stream, real, stream.steps[:-1])[:, 0].astype(np.float64) / step
         rise = float(before[-1] - before[0]) / (self.feed.high - self.feed.low)
         if not (np.isfinite(rise) and rise > 0):
             return None
@@ -449,7 +452,7 @@ class _Importing:
         """A layer that gives ``floor((value - offset) / step + 1/2)``."""
         where = f"layer {sums.name!r}"
         wanted = values.integers(values.table, step, offset)
-        columns = [wanted[slice(*values.rows(c)), c] for c in range(len(values.lowest))]
+        columns = [wanted[slice(*values.rows(c)), c].astype(np.int64) for c in range(len(values.lowest))]
         low, high = min(int(c.min()) for c in columns), max(int(c.max()) for c in columns)
         digits = _digits(sums.weights)
         most = MAX_MULTIPLIER // 3 ** (len(digits) - 1)
@@ -518,8 +521,10 @@ class _Importing:
         rng = np.random.default_rng(seed)
         feed, shape = self.feed, network.input.shape
         compared = differing = same = 0
-        for at in range(0, images, 16):
-            batch = rng.integers(feed.low, feed.high + 1, (min(16, images - at), *shape))
+        largest = max(prod(shape) for shape in self.plan.shapes.values())
+        size = max(1, min(64, BATCH_ELEMENTS // largest))
+        for at in range(0, images, size):
+            batch = rng.integers(feed.low, feed.high + 1, (min(size, images - at), *shape))
             batch[::2] = np.where(rng.random(batch[::2].shape) < 0.8, feed.low, batch[::2])
             found = trace(network, batch)
             wanted = self.plan.evaluate(self.arranged(feed.real(batch, self.plan.graph.dtype)))
@@ -562,7 +567,7 @@ class _Values:
                 f"accumulators of layer {sums.name!r} reach {self._first}…{last}; at most {MAX_VALUES} values of its "
                 f"{len(self.lowest)} channels can be compared"
             )
-        self._sum = np.arange(self._first, last + 1)[:, np.newaxis] * sums.scale
+        self._count = count
         self.table = self._function(0.0, stream.steps)
         for c in range(len(self.lowest)):
             if not np.isfinite(self.table[slice(*self.rows(c)), c]).all():
@@ -575,8 +580,18 @@ class _Values:
     def _function(self, shift: float, steps: tuple[Step, ...]) -> Array:
         """The graph's values; ``shift`` moves every sum, in parts of the channel's largest."""
         largest = np.maximum(np.abs(self.lowest), np.abs(self.highest)) * np.abs(self._sums.scale)
-        real = (self._sum + shift * largest).astype(self._importing.plan.graph.dtype)
-        return self._importing._table(self._stream, real, steps)
+        dtype = self._importing.plan.graph.dtype
+        table = np.empty((self._count, len(largest)), dtype)
+        for part in self._parts():
+            sums = np.arange(self._first + part.start, self._first + part.stop)[:, np.newaxis] * self._sums.scale
+            table[part] = self._importing.table(self._stream, (sums + shift * largest).astype(dtype), steps)
+        return table
+
+    def _parts(self) -> Iterator[slice]:
+        """Rows of the table, so many at a time that temporaries stay small."""
+        size = max(1, PART_VALUES // len(self.lowest))
+        for at in range(0, self._count, size):
+            yield slice(at, min(at + size, self._count))
 
     def _distinct(self) -> Array:
         found = []
@@ -590,14 +605,16 @@ class _Values:
         values = self._distinct()
         return common_step(values, MAX_LEVEL, known) if len(values) <= 2 * MAX_LEVEL + 1 else None
 
-    def integers(self, table: Array, step: float, offset: float) -> npt.NDArray[np.int64]:
+    def integers(self, table: Array, step: float, offset: float) -> npt.NDArray[np.int16]:
         """``floor((value - offset) / step + 1/2)``; rows out of reach are held within the levels."""
-        with np.errstate(all="ignore"):
-            scaled = np.floor((table.astype(np.float64) - offset) / step + 0.5)
-        levels: Int64 = np.clip(np.nan_to_num(scaled), -MAX_LEVEL, MAX_LEVEL).astype(np.int64)
+        levels = np.empty(table.shape, np.int16)
+        for part in self._parts():
+            with np.errstate(all="ignore"):
+                scaled = np.floor((table[part].astype(np.float64) - offset) / step + 0.5)
+            levels[part] = np.clip(np.nan_to_num(scaled), -MAX_LEVEL, MAX_LEVEL)
         return levels
 
-    def undecided(self, wanted: npt.NDArray[np.int64], step: float, offset: float) -> int:
+    def undecided(self, wanted: npt.NDArray[np.int16], step: float, offset: float) -> int:
         """Reachable sums whose value another order of additions could change."""
         if self._sums.exact:
             return 0

@@ -7,11 +7,10 @@ else the largest step is searched of which all values are whole multiples, but f
 import dataclasses
 
 import numpy as np
-import numpy.typing as npt
 
 from sterna.interop.operators import Array
 from sterna.spec.arithmetic import Int64
-from sterna.spec.network import InputSpec
+from sterna.spec.network import UNCLAMPED, InputSpec
 
 ROUNDING = 2.0**-22
 """Relative error that a product of a step and an integer may have from its rounding to float32, twice over."""
@@ -23,9 +22,9 @@ def common_step(values: Array, most: int, known: float | None = None) -> float |
     ``values``: real, any shape. ``known``: a step of which the result is a multiple.
     """
     sizes = np.unique(np.abs(np.asarray(values, np.float64)))
-    sizes = sizes[sizes > 0]
     if not np.isfinite(sizes).all():
         return None
+    sizes = sizes[sizes > 0]
     if not sizes.size:
         return known or 1.0
     if known is not None:
@@ -57,19 +56,20 @@ def fit_input(spec: InputSpec, levels: Int64, line: tuple[float, float] | None) 
     """
     first, last = int(spec.low), int(spec.high)
     inputs = np.arange(first, last + 1)
-    tried = [line] if line else []
-    tried += [_line(first, last, levels)]
-    for scale, offset in tried:
-        if np.isfinite([scale, offset]).all() and scale > 0:
-            found = dataclasses.replace(spec, scale=scale, offset=offset)
-            given: npt.NDArray[np.float64] = np.floor((inputs - offset) / scale + 0.5)
-            if (given == levels).all():
-                return found
+    ends = (int(levels[0]), int(levels[-1]))
+    for low, high in ((-UNCLAMPED, UNCLAMPED), ends):
+        for scale, offset in [*([line] if line else []), _line(first, last, levels, clamped=(low, high) == ends)]:
+            if np.isfinite([scale, offset]).all() and scale > 0:
+                found = dataclasses.replace(spec, scale=scale, offset=offset, minimum=low, maximum=high)
+                given = np.floor((inputs - offset) / scale + 0.5)
+                if np.array_equal(np.clip(given, found.minimum, found.maximum), levels):
+                    return found
     return None
 
 
-def _line(first: int, last: int, levels: Int64) -> tuple[float, float]:
-    """The scale and offset with the most room on both sides of every threshold."""
+def _line(first: int, last: int, levels: Int64, *, clamped: bool) -> tuple[float, float]:
+    """The scale and offset with the most room on both sides of every threshold; of a clamped line, of those between
+    levels that occur."""
     low, high = int(levels[0]), int(levels[-1])
     if low == high:
         scale = 2.0 * (last - first + 1)
@@ -80,6 +80,8 @@ def _line(first: int, last: int, levels: Int64) -> tuple[float, float]:
     # the first input, and that after the last above the last input.
     above_level, above = np.append(rises, high + 1) - 0.5, np.append(at - 1, last).astype(np.float64)
     below_level, below = np.append(rises, low) - 0.5, np.append(at, first).astype(np.float64)
+    if clamped:
+        above_level, above, below_level, below = above_level[:-1], above[:-1], below_level[:-1], below[:-1]
 
     def room(scale: float) -> tuple[float, float]:
         least, most = (above - scale * above_level).max(), (below - scale * below_level).min()

@@ -27,6 +27,9 @@ from sterna.interop.operators import (
 )
 from sterna.spec.errors import ModelError
 
+MAX_WINDOWS = 1 << 27
+"""Most activations in all windows of a convolution of one image."""
+MAX_PRODUCTS = 1 << 33
 POOLS = ("AveragePool", "GlobalAveragePool", "MaxPool")
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 SUPPORTED = tuple(sorted({*ELEMENTWISE, *CONSTANT_ONLY, *LAYOUT, *POOLS, *PRODUCTS, "Constant", "Flatten", "Shape"}))
@@ -334,6 +337,9 @@ class _Building:
             raise ModelError(f"its weights {weights.shape} in {group} groups do not go with {shape}")
         rows, columns = _extent(shape, kernel, strides, pads)
         bounded((shape[1], shape[2] + pads[0] + pads[1], shape[3] + pads[2] + pads[3]))
+        taps = rows * columns * prod(kernel)
+        if taps * shape[1] > MAX_WINDOWS or taps * depth * outputs > MAX_PRODUCTS:
+            raise ModelError(f"its window {kernel} over {shape} gives {taps * depth * outputs} products an image")
         self._put(Convolution(node=node, source=source, output=output, shape=(1, outputs, rows, columns),
                               weights=weights, steps=levels, strides=strides, pads=pads, group=group))  # fmt: skip
 

@@ -74,7 +74,7 @@ class QuantisedModel(nn.Module):
     def _source(self, images: Tensor) -> Signal:
         flat = images.flatten(1)
         if self.training:
-            integers = round_half_up((flat - self.input.offset) / self.input.scale)
+            integers = round_half_up((flat - self.input.offset) / self.input.scale).clamp(*self.input.levels)
             step = torch.tensor(self.input.scale)
         else:  # the integer network's own words, with its checks
             integers = torch.from_numpy(self.input.quantise(flat.numpy())).reshape(flat.shape).double()

@@ -153,6 +153,8 @@ def _description(network: IntegerNetwork) -> dict[str, Any]:
             "high": float(spec.high),
             "scale": float(spec.scale),
             "offset": float(spec.offset),
+            "minimum": int(spec.minimum),
+            "maximum": int(spec.maximum),
         },
         "layers": [
             {
@@ -304,6 +306,8 @@ def _network(document: _Reader, tensors: Tensors) -> IntegerNetwork:
         high=spec.take("high", float),
         scale=spec.take("scale", float),
         offset=spec.take("offset", float),
+        minimum=spec.take("minimum", int),
+        maximum=spec.take("maximum", int),
     )
     spec.done()
     return IntegerNetwork(
