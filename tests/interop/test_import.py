@@ -56,6 +56,7 @@ def test_the_network_equals_the_graph_and_survives_its_file(name: str) -> None:
     integers = np.floor((real - output.offset) / output.scale + 0.5)
     assert np.array_equal(network.predict(images), integers)
     loaded = network_from_bytes(network_to_bytes(network))
+    assert loaded.input == network.input
     assert np.array_equal(loaded.predict(images), network.predict(images))
     compile_network(network, configuration_named("icebreaker"))
 

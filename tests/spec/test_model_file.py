@@ -44,9 +44,7 @@ def small(metadata=None, name="small"):
     second = Layer(
         name="dense", planes=(plane,), bias=np.array([-3, -3]), shift=np.array([1, 1]), minimum=-127, maximum=127
     )
-    spec = InputSpec(
-        name="image", shape=(2, 2, 1), low=0.0, high=1.0, scale=1 / 127, offset=0.25, minimum=-90, maximum=80
-    )
+    spec = InputSpec(name="image", shape=(2, 2, 1), low=0.0, high=1.0, scale=1 / 127)
     return IntegerNetwork(
         name=name, act_bits=8, input=spec, layers=(first, second), outputs=("dense",), output_scale=(0.5,),
         metadata={"task": "test"} if metadata is None else metadata,
