@@ -37,7 +37,7 @@ $(BIN)/python:
 $(VENV)/demo.stamp: pyproject.toml | $(BIN)/python
 	@echo "setting up $(VENV); $(TORCH) is the large part"
 	$(PIP) $(TORCH_ARGS) '$(TORCH)'
-	$(PIP) --editable '.[train,sim]'
+	$(PIP) --editable '.[train,sim,interop]'
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/demo.stamp

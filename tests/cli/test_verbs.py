@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from interop.graphs import mlp
 from sterna.cli import app
 from sterna.cli.evaluate import accuracy, equal_images
 from sterna.sim.networks import random_dense
@@ -118,6 +119,25 @@ def test_run_reads_csv(model: Path, images: Path, tmp_path: Path) -> None:
 def test_run_refuses_bad_inputs(model: Path, tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
     fails(message, "run", model, tmp_path / name, "--on", "golden")
+
+
+def test_import_writes_a_model_and_prints_what_it_found(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(mlp())
+    found = json.loads(sterna("import", tmp_path / "net.onnx", "--images", "9", "--json").stdout)
+    assert found["model"] == str(tmp_path / "net.safetensors")
+    assert (found["differing"], found["undecided"], found["images"], found["same_class"]) == (0, 0, 9, 9)
+    assert load_network(tmp_path / "net.safetensors").metadata["imported_from"] == "net.onnx"
+    result = sterna("import", tmp_path / "net.onnx", "-o", tmp_path / "x" / "other.safetensors")
+    assert "0 of " in result.stdout
+    assert "output MatMul_9: graph = 0.37 × integer + 0.25" in result.stdout
+    assert (tmp_path / "x" / "other.safetensors").read_bytes() == (tmp_path / "net.safetensors").read_bytes()
+
+
+def test_import_refuses_what_is_no_network(tmp_path: Path) -> None:
+    (tmp_path / "bad.onnx").write_bytes(b"\xff" * 100)
+    fails("not an ONNX file, or cut short", "import", tmp_path / "bad.onnx")
+    fails("cannot read ONNX file", "import", tmp_path / "absent.onnx")
+    fails("input divisor 0.0; allowed: positive", "import", tmp_path / "bad.onnx", "--divide", "0")
 
 
 def test_errors_are_one_line_with_exit_code_1(model: Path, images: Path, tmp_path: Path) -> None:

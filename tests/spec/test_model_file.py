@@ -260,7 +260,7 @@ def _drop(*path):
         (_set("input", "shape", [2, 2]), "input: shape has 2 entries; allowed: 3…3"),
         (_set("input", "shape", [2, 2, 0]), "input: shape is [2, 2, 0]; allowed: 1…65536"),
         (_set("input", "shape", [65536, 65536, 1]), "input shape (65536, 65536, 1) is out of range"),
-        (_set("input", "scale", 0), "input range 0…1 or scale 0 is not sensible"),
+        (_set("input", "scale", 0), "input range 0…1, scale 0 or offset 0 is not sensible"),
         (_set("input", "high", 1e300), "input 0…1e+300 at scale 0.00787402 exceeds 8 bits"),
         (_set("input", "scale", 5e-324), "input 0…1 at scale 4.94066e-324 exceeds 8 bits"),
         (_set("input", "name", None), "input: name is None; expected str"),

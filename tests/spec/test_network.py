@@ -69,11 +69,11 @@ def test_shapes_follow_kernel_stride_and_padding():
         (lambda: network(input=dataclasses.replace(IMAGE, shape=(0, 2, 1))), "input shape (0, 2, 1) is out of range"),
         (
             lambda: network(input=dataclasses.replace(IMAGE, low=float("nan"))),
-            "input range nan…1 or scale 0.00787402 is not sensible",
+            "input range nan…1, scale 0.00787402 or offset 0 is not sensible",
         ),
         (
             lambda: network(input=dataclasses.replace(IMAGE, low=2.0)),
-            "input range 2…1 or scale 0.00787402 is not sensible",
+            "input range 2…1, scale 0.00787402 or offset 0 is not sensible",
         ),
         (
             lambda: network(input=dataclasses.replace(IMAGE, scale=1 / 128)),
@@ -196,3 +196,21 @@ def test_images_that_do_not_fit_are_refused(images, message):
             refuse(images)
         assert str(caught.value).startswith(message)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(-40000, 40000, [-2, -1, -1, 0, 1]), (-1, 1, [-1, -1, -1, 0, 1])]
+)
+def test_an_offset_moves_zero_and_a_clamp_bounds_levels(low: int, high: int, expected: list[int]) -> None:
+    spec = InputSpec(
+        name="image", shape=(1, 1, 5), low=-2.0, high=1.5, scale=1.0, offset=0.5, minimum=low, maximum=high
+    )
+    assert spec.quantise([[-1.9, -1.0, -0.1, 0.0, 1.5]]).reshape(-1).tolist() == expected
+    assert spec.levels == (expected[0], 1)
+
+
+def test_an_impossible_clamp_or_offset_is_refused() -> None:
+    with pytest.raises(ModelError, match="input is clamped to 3…2"):
+        network(input=dataclasses.replace(IMAGE, minimum=3, maximum=2))
+    with pytest.raises(ModelError, match="or offset inf is not sensible"):
+        network(input=dataclasses.replace(IMAGE, offset=float("inf")))

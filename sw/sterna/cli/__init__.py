@@ -8,6 +8,7 @@ from sterna.cli.compile import compile_model
 from sterna.cli.demo import demo
 from sterna.cli.doctor import doctor
 from sterna.cli.evaluate import evaluate
+from sterna.cli.import_model import import_model
 from sterna.cli.output import guarded
 from sterna.cli.run import run
 from sterna.cli.simulate import simulate
@@ -16,7 +17,7 @@ from sterna.cli.verify import verify
 
 app = typer.Typer(
     name="sterna",
-    help="Ternary neural networks on small FPGAs: train, compile, simulate, infer.",
+    help="Ternary neural networks on small FPGAs: train, import, compile, simulate, infer.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -25,6 +26,7 @@ app = typer.Typer(
 for name, verb in (
     ("doctor", doctor),
     ("train", train),
+    ("import", import_model),
     ("compile", compile_model),
     ("simulate", simulate),
     ("verify", verify),

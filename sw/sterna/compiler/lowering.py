@@ -161,8 +161,7 @@ def phase_tiles(op: Op, plane: OpPlane, phase: int, configuration: Configuration
 
 
 def _input_range(network: IntegerNetwork) -> tuple[int, int]:
-    spec = network.input
-    low, high = (int(np.floor(value / spec.scale + 0.5)) for value in (spec.low, spec.high))
+    low, high = network.input.levels
     limit = max_activation(network.act_bits)
     return max(low, -limit), min(high, limit)
 

@@ -1,6 +1,5 @@
 """The quantised model: a torch module that in evaluation mode gives exactly the integer network's answers."""
 
-import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -44,7 +43,7 @@ class QuantisedModel(nn.Module):
     @property
     def largest_input(self) -> int:
         """Largest magnitude of the input's integers."""
-        return max(abs(bound) for bound in self._input_bounds())
+        return max(abs(bound) for bound in self.input.levels)
 
     def prune(self, progress: float) -> None:
         """Prunes every layer along the schedule of its target density; ``progress`` 0…1."""
@@ -89,16 +88,13 @@ class QuantisedModel(nn.Module):
 
     def _source(self, images: Tensor) -> Signal:
         if self.training:
-            integers = round_half_up(images.reshape(len(images), *self.input.shape) / self.input.scale)
+            pixels = images.reshape(len(images), *self.input.shape)
+            integers = round_half_up((pixels - self.input.offset) / self.input.scale).clamp(*self.input.levels)
             step = torch.tensor(self.input.scale)
         else:  # the integer network's own words, with its checks
             integers = torch.from_numpy(self.input.quantise(images.numpy())).double()
             step = torch.tensor(self.input.scale, dtype=torch.float64)
-        return Signal(integers.permute(0, 3, 1, 2).contiguous(), step, *self._input_bounds())
-
-    def _input_bounds(self) -> tuple[int, int]:
-        low, high = (math.floor(bound / self.input.scale + 0.5) for bound in (self.input.low, self.input.high))
-        return low, high
+        return Signal(integers.permute(0, 3, 1, 2).contiguous(), step, *self.input.levels)
 
 
 def _answer(maps: Tensor) -> Tensor:

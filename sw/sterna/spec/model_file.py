@@ -152,6 +152,9 @@ def _description(network: IntegerNetwork) -> dict[str, Any]:
             "low": float(spec.low),
             "high": float(spec.high),
             "scale": float(spec.scale),
+            "offset": float(spec.offset),
+            "minimum": int(spec.minimum),
+            "maximum": int(spec.maximum),
         },
         "layers": [
             {
@@ -302,6 +305,9 @@ def _network(document: _Reader, tensors: Tensors) -> IntegerNetwork:
         low=spec.take("low", float),
         high=spec.take("high", float),
         scale=spec.take("scale", float),
+        offset=spec.take("offset", float),
+        minimum=spec.take("minimum", int),
+        maximum=spec.take("maximum", int),
     )
     spec.done()
     return IntegerNetwork(

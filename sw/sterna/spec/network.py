@@ -21,6 +21,8 @@ MAX_EXTENT = 1 << 16
 """Largest height, width or channel count."""
 MAX_ACTIVATIONS = 1 << 24
 """Most activations of one tensor, its padding counted."""
+UNCLAMPED = 1 << 15
+"""Bound of quantised inputs that clamps nothing that an activation can hold."""
 MAX_NAME = 255
 MAX_LAYERS = 1024
 MAX_PLANES = 16
@@ -76,13 +78,29 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:
-    """What the network takes: real data in ``low … high``, quantised as ``floor(x / scale + 0.5)``."""
+    """What the network takes: real data in ``low … high``, quantised as
+    ``clamp(floor((x - offset) / scale + 0.5), minimum, maximum)``."""
 
     name: str
     shape: Shape
     low: float
     high: float
     scale: float
+    offset: float = 0.0
+    """The real value that is quantised as 0, which is also what padding stands for."""
+    minimum: int = -UNCLAMPED
+    maximum: int = UNCLAMPED
+    """Clamp of the quantised values."""
+
+    @property
+    def levels(self) -> tuple[int, int]:
+        """The smallest and the largest integer that data are quantised to."""
+        return self._level(self.low), self._level(self.high)
+
+    def _level(self, value: float) -> int:
+        with np.errstate(over="ignore"):
+            level = np.floor((np.float64(value) - self.offset) / self.scale + 0.5)
+        return int(np.clip(level, self.minimum, self.maximum))
 
     def batch(self, images: npt.ArrayLike) -> npt.NDArray[Any]:
         """The images as (n, height, width, channels), values not looked at; see :meth:`quantise`."""
@@ -112,9 +130,11 @@ class InputSpec:
             raise InputError("images hold NaN")
         if low < self.low or high > self.high:
             raise InputError(f"images reach from {low:g} to {high:g}; allowed: {self.low:g}…{self.high:g}")
+        values -= self.offset
         values /= self.scale
         values += 0.5
-        return np.floor(values, out=values).astype(np.int8)
+        np.floor(values, out=values)
+        return np.clip(values, self.minimum, self.maximum, out=values).astype(np.int8)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -146,13 +166,14 @@ class IntegerNetwork:
             f"input shape {spec.shape} is out of range",
         )
         _require(
-            bool(np.isfinite([spec.low, spec.high, spec.scale]).all()) and spec.scale > 0 and spec.low <= spec.high,
-            f"input range {spec.low:g}…{spec.high:g} or scale {spec.scale:g} is not sensible",
+            bool(np.isfinite([spec.low, spec.high, spec.scale, spec.offset]).all())
+            and spec.scale > 0
+            and spec.low <= spec.high,
+            f"input range {spec.low:g}…{spec.high:g}, scale {spec.scale:g} or offset {spec.offset:g} is not sensible",
         )
-        with np.errstate(over="ignore"):
-            extreme = np.floor(np.array([spec.low, spec.high]) / spec.scale + 0.5)
+        _require(spec.minimum <= spec.maximum, f"input is clamped to {spec.minimum}…{spec.maximum}")
         _require(
-            bool((np.abs(extreme) <= limit).all()),
+            max(map(abs, spec.levels)) <= limit,
             f"input {spec.low:g}…{spec.high:g} at scale {spec.scale:g} exceeds {self.act_bits} bits",
         )
         _require(1 <= len(self.layers) <= MAX_LAYERS, f"{len(self.layers)} layers; allowed: 1…{MAX_LAYERS}")
@@ -263,8 +284,7 @@ class IntegerNetwork:
         )
         (source,) = sources
         if source == self.input.name:
-            ends = np.floor(np.array([self.input.low, self.input.high]) / self.input.scale + 0.5)
-            low, high = float(ends[0]), float(ends[1])
+            low, high = map(float, self.input.levels)
         else:
             (before,) = (layer for layer in self.layers if layer.name == source)
             low, high = float(before.minimum), float(before.maximum)
