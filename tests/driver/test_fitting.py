@@ -1,11 +1,13 @@
 import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sterna.compiler import compile_network
 from sterna.driver.fitting import check_image
 from sterna.spec.configuration import Configuration
+from sterna.spec.descriptors import OpDescriptor
 from sterna.spec.errors import ImageError
 from sterna.spec.image import OpPlace, Region, Section, TensorPlace
 from sterna.spec.layout import TensorLayout
@@ -60,6 +62,29 @@ def test_a_section_out_of_bounds_is_refused(
     image = dataclasses.replace(compile_network(network, configuration), sections=(section,))
     with pytest.raises(ImageError, match=message):
         check_image(image, configuration)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"last": False}, "the image's program has no end: op descriptor cut short"),
+        ({"parameters": 1020}, r"the image's op at program word 0 reaches parameter word 10\d\d; the device has 1024"),
+        ({"masks": 255}, r"the image's op at program word 0 reaches mask word 2\d\d; the device has 256"),
+        ({"height": 60_000}, r"the image's program takes more than the \d+ cycles that it says"),
+    ],
+)
+def test_a_program_that_does_not_end_in_time_or_leaves_its_memories_is_refused(
+    network: IntegerNetwork, configuration: Configuration, changes: dict[str, Any], message: str
+) -> None:
+    image = compile_network(network, configuration)
+    (section,) = (s for s in image.sections if s.region is Region.PROGRAM)
+    op, _ = OpDescriptor.decode(list(np.frombuffer(section.data, "<u2").tolist()))
+    words = dataclasses.replace(op, **({"last": True} | changes)).encode()
+    others = tuple(s for s in image.sections if s is not section)
+    data = np.array(words, "<u2").tobytes()
+    hostile = dataclasses.replace(image, sections=(*others, Section(Region.PROGRAM, 0, data)))
+    with pytest.raises(ImageError, match=f"^{message}"):
+        check_image(hostile, configuration)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """Whether an image goes with a configuration (and a network), checked before anything is sent."""
 
+import struct
 from itertools import product
 
 from sterna.spec.configuration import CHUNK, Configuration
-from sterna.spec.errors import ImageError
-from sterna.spec.image import Image, TensorPlace, region_words, word_bytes
+from sterna.spec.descriptors import OpDescriptor
+from sterna.spec.errors import EncodingError, ImageError
+from sterna.spec.image import Image, Region, TensorPlace, region_words, word_bytes
 from sterna.spec.network import IntegerNetwork, Shape
 
 
@@ -30,6 +32,7 @@ def check_image(image: Image, configuration: Configuration, network: IntegerNetw
             raise ImageError(f"a section of {name} has {len(section.data)} bytes, which are not whole words")
         if section.address + count > depth:
             raise ImageError(f"a section of {name} reaches word {section.address + count}; the device has {depth}")
+    _check_program(image, configuration)
     if not image.outputs:
         raise ImageError("the image has no outputs")
     for place in (image.input, *image.outputs):
@@ -51,6 +54,34 @@ def check_image(image: Image, configuration: Configuration, network: IntegerNetw
                     f"the image's tensor {place.name!r} has {_times(found)} activations; the network's has "
                     f"{_times(shape)}"
                 )
+
+
+def _check_program(image: Image, configuration: Configuration) -> None:
+    """The program ends, stays within the memories and takes no longer than the image says."""
+    c = configuration
+    program = bytearray(2 * c.program_depth)
+    for section in image.sections:
+        if section.region is Region.PROGRAM:
+            program[2 * section.address : 2 * section.address + len(section.data)] = section.data
+    words = list(struct.unpack(f"<{c.program_depth}H", program))
+    at, scans, last = image.entry, 0, False
+    while not last:
+        try:
+            op, size = OpDescriptor.decode(words[at:])
+        except EncodingError as error:
+            raise ImageError(f"the image's program has no end: {error}") from None
+        chunks = sum(plane.rows * plane.chunks for plane in op.planes)
+        ends = {
+            "parameter word": (op.parameters + op.tiles * len(op.planes) * c.pe // c.requantisers, c.parameter_depth),
+            "mask word": (op.masks + min(op.phases, op.width) * op.tiles * chunks, c.mask_depth),
+        }
+        for name, (end, depth) in ends.items():
+            if end > depth:
+                raise ImageError(f"the image's op at program word {at} reaches {name} {end}; the device has {depth}")
+        scans += op.height * op.width * op.tiles * chunks
+        if scans > image.estimated_cycles:
+            raise ImageError(f"the image's program takes more than the {image.estimated_cycles} cycles that it says")
+        at, last = at + size, op.last
 
 
 def _times(shape: Shape) -> str:
