@@ -42,3 +42,10 @@ def test_eval_on_the_simulation_counts_cycles_and_equals_golden(tmp_path: Path) 
     assert (found["n"], found["equal_golden"]) == (20, 20)
     slower = json.loads(CliRunner().invoke(app, [*arguments, "--no-activation-skip", "--no-block-skip"]).stdout)
     assert slower["cycles_per_image"] > found["cycles_per_image"] > 0
+
+
+@pytest.mark.parametrize("option", [["--stalls", "5"], ["--seed", "1"], ["--power-up", "1"], ["--waves", "a.vcd"]])
+def test_options_of_a_served_device_are_refused_without_one(option: list[str]) -> None:
+    result = CliRunner().invoke(app, ["simulate", *option])
+    assert result.exit_code == 1
+    assert "of a device that --serve keeps open" in result.output
