@@ -1,15 +1,14 @@
-"""From a real-valued affine map per channel to the integer requantiser, with the proof that both are the same.
+"""From a rising function to an integer requantiser, with the proof that both are the same.
 
-The model says ``y = clip(floor(acc·A + B + 1/2), low, high)`` with A and B float64, folded from BatchNorm, scales and
-steps. The hardware says ``y = clip((m·acc + b) >> s, low, high)`` with m of 16 unsigned bits and sums of 34 bits. Both
-rise with ``acc`` (a negative slope is folded into the trits beforehand), so each is known by its thresholds: the
-smallest accumulator ``t_y`` that reaches y. They are the same on every reachable accumulator if and only if
+A channel's outputs are given for every reachable accumulator; they never fall. The hardware says
+``y = clip((m·acc + b) >> s, low, high)`` with m of 16 unsigned bits and sums of 34 bits (a negative slope is folded into
+the trits beforehand). Both rise with ``acc``, so each is known by its thresholds: the smallest accumulator ``t_y`` that
+reaches y. They are the same on every reachable accumulator if and only if
 
     m·t_y + b ≥ y·2^s    and    m·(t_y - 1) + b < y·2^s    for every y,
 
-which for given m and s is one interval of b. :func:`fit_channel` looks for an (m, s) whose interval is not empty,
-then compares both functions on every reachable value, one by one, and counts. The real function need not be that
-affine one: any rising function can be given by its values. :func:`convert_channel` gives those of a slope and offset.
+which for given m and s is one interval of b. :func:`fit_channel` looks for an (m, s) whose interval is not empty, then
+compares both functions on every reachable value, one by one, and counts.
 """
 
 from collections.abc import Iterator
@@ -19,56 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sterna.spec.arithmetic import MAX_SHIFT, MULTIPLIER_BITS, SUM_BITS, requantise
-from sterna.spec.errors import ModelError
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
 MAX_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
-MAX_REACHABLE = 1 << 26
-"""Most accumulator values of one channel that are compared; hardware accumulators have at most 24 bits."""
 
 _LIMIT = 1 << (SUM_BITS - 1)
-
-
-def requantise_real(
-    accumulators: npt.NDArray[np.int64], slope: float, offset: float, minimum: int, maximum: int
-) -> Int64:
-    """``clip(floor(acc·slope + offset + 1/2), minimum, maximum)`` in float64; the order of operations counts."""
-    with np.errstate(over="ignore"):  # infinity is clamped like any other
-        real = np.floor(accumulators.astype(np.float64) * slope + offset + 0.5)
-    return np.clip(real, minimum, maximum).astype(np.int64)
-
-
-def reachable(trits: npt.NDArray[np.integer], low: int, high: int) -> tuple[Int64, Int64]:
-    """Bounds of each channel's accumulator.
-
-    ``trits``: (out, positions), -1, 0, 1. ``low``, ``high``: bounds of the source's integers.
-    Returns int64 (out,) twice: smallest and largest; every integer between them counts as reachable.
-    """
-    plus = np.count_nonzero(trits > 0, axis=1)
-    minus = np.count_nonzero(trits < 0, axis=1)
-    return plus * low - minus * high, plus * high - minus * low
-
-
-def round_slopes(slope: Float64, offset: Float64, lowest: Int64, highest: Int64) -> Float64:
-    """Rounds slopes to ``±m / 2**s`` with the largest s at which m fits its 16 bits and every sum its 34.
-
-    All float64 or int64 (out,); ``lowest`` and ``highest`` bound the accumulators. Returns float64 (out,), exact. A
-    channel that is not finite is left as it is.
-    """
-    finite = np.isfinite(slope) & np.isfinite(offset)
-    magnitude = np.abs(np.where(finite, slope, 0.0))
-    extreme = np.maximum(np.abs(lowest), np.abs(highest))
-    with np.errstate(over="ignore"):
-        spread = magnitude * extreme + np.abs(np.where(finite, offset, 0.0)) + 1.0
-    with np.errstate(divide="ignore"):
-        for_multiplier = np.floor(np.log2(MAX_MULTIPLIER) - np.log2(magnitude))
-    for_sum = np.floor(SUM_BITS - 1 - np.log2(spread))
-    shift = np.clip(np.minimum(for_multiplier, for_sum), 0, MAX_SHIFT)
-    multiplier = np.minimum(np.floor(np.ldexp(magnitude, shift.astype(np.int64)) + 0.5), MAX_MULTIPLIER)
-    rounded = np.copysign(np.ldexp(multiplier, -shift.astype(np.int64)), slope)
-    return np.where(finite, rounded, slope)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,22 +116,6 @@ def _closest(bounds: _Bounds, slope: float, offset: float, most: int) -> tuple[i
         if low <= high:
             return multiplier, min(max(int(wanted), low), high), shift
     raise AssertionError("m = 0 fits always")
-
-
-def convert_channel(slope: float, offset: float, lowest: int, highest: int, minimum: int, maximum: int) -> Channel:
-    """The integer requantiser of one channel, proved on every reachable accumulator.
-
-    ``slope``: not negative, finite, like ``offset``, in output steps. ``lowest … highest``: reachable accumulators.
-    ``minimum … maximum``: clamp. Raises :class:`ModelError` for values that are not finite and for a range that is too
-    long to be compared.
-    """
-    if not (np.isfinite(slope) and np.isfinite(offset) and slope >= 0):
-        raise ModelError(f"slope {slope!r} and offset {offset!r} must be finite, the slope not negative")
-    if highest - lowest >= MAX_REACHABLE:
-        raise ModelError(f"accumulator reaches {lowest}…{highest}; at most {MAX_REACHABLE} values can be compared")
-    accumulators = np.arange(lowest, highest + 1)
-    wanted = requantise_real(accumulators, slope, offset, minimum, maximum)
-    return fit_channel(wanted, lowest, minimum, maximum, line=(slope, offset))
 
 
 def fit_channel(
