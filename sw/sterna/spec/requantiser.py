@@ -1,9 +1,9 @@
 """From a rising function to an integer requantiser, with the proof that both are the same.
 
 A channel's outputs are given for every reachable accumulator; they never fall. The hardware says
-``y = clip((m·acc + b) >> s, low, high)`` with m of 16 unsigned bits and sums of 34 bits (a negative slope is folded into
-the trits beforehand). Both rise with ``acc``, so each is known by its thresholds: the smallest accumulator ``t_y`` that
-reaches y. They are the same on every reachable accumulator if and only if
+``y = clip((m·acc + b) >> s, low, high)`` with m of 16 unsigned bits and sums of 34 bits (a negative slope is folded
+into the trits beforehand). Both rise with ``acc``, so each is known by its thresholds: the smallest accumulator ``t_y``
+that reaches y. They are the same on every reachable accumulator if and only if
 
     m·t_y + b ≥ y·2^s    and    m·(t_y - 1) + b < y·2^s    for every y,
 
