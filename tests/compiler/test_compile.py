@@ -36,7 +36,10 @@ def test_a_machine_that_executes_the_image_gives_what_golden_gives(seed: int, sl
     tensors = trace(network, images)
     for n in range(3):
         machine.put(image.input.word + offset, image.input.layout.scatter(tensors[network.input.name][n]))
-        machine.run(image.entry, offset, 0, 0)
+        for index, segment in enumerate(image.segments):
+            for section in segment.sections:
+                assert machine.write(section.region, section.address, section.data)
+            machine.run(image.ops[image.first_op(index)].entry, offset, 0, segment.ops)
         for place in image.outputs:
             flat = machine.get(place.word + offset, place.layout.words * configuration.simd)
             assert (place.layout.gather(flat) == tensors[place.name][n]).all()
@@ -98,16 +101,21 @@ SMALL = Configuration(
 
 
 def test_every_memory_that_is_too_small_is_named_with_the_amount() -> None:
-    network = network_of(np.ones((20, 1, 1, 15), np.int8))
+    # Two pixels: a layer that cannot be split.
+    wide = InputSpec(name="x", shape=(1, 2, 15), low=-127, high=127, scale=1.0)
+    network = network_of(np.ones((20, 1, 1, 15), np.int8), input=wide)
     with pytest.raises(FitError) as raised:
         compile_network(network, SMALL)
     assert str(raised.value) == (
-        "network does not fit small: weights: 75 of 16 blocks a bank (59 too many); "
-        "parameters: 20 of 16 words (4 too many)"
+        "network does not fit small: weights of layer 'y': 75 of 16 blocks a bank (59 too many); "
+        "parameters of layer 'y': 20 of 16 words (4 too many); activations: 144 of 128 words a bank (16 too many)"
     )
-    used = {use.memory: use.used for use in fit_report(network, SMALL).memories}
-    # two slots of 16 input words and 24 output words
-    assert used == {"weights": 75, "masks": 10, "activations": 80, "parameters": 20, "pool": 0, "program": 21}
+    used = [(use.memory, use.used) for use in fit_report(network, SMALL).memories]
+    # two slots of 32 input words and 40 output words
+    assert used == [
+        ("weights of layer 'y'", 75), ("masks", 10), ("parameters of layer 'y'", 20), ("activations", 144), ("pool", 0),
+        ("program", 21),
+    ]  # fmt: skip
 
 
 def test_a_sum_that_could_overflow_its_accumulator_is_refused_with_its_bounds() -> None:

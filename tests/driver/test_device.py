@@ -94,13 +94,13 @@ def test_the_second_slot_is_used_while_the_first_runs(
 ) -> None:
     image = device.load(network)
     slots: list[int] = []
-    submit_start = device._submit_start
+    submit_run = device._submit_run
 
-    def note(image: Image, slot: int, flags: int) -> None:
+    def note(image: Image, slot: int, flags: int, **options: Any) -> None:
         slots.append(slot)
-        submit_start(image, slot, flags)
+        submit_run(image, slot, flags, **options)
 
-    monkeypatch.setattr(device, "_submit_start", note)
+    monkeypatch.setattr(device, "_submit_run", note)
     device.infer(images[:5])
     assert image.slot_offset > 0
     assert slots == [0, 1, 0, 1, 0]

@@ -19,7 +19,6 @@ def place(name: str, word: int, channels: int, simd: int = 4) -> TensorPlace:
 
 
 REPLACE: list[tuple[str, Any, str]] = [
-    ("entry", 64, "the image starts at program word 64; the device has 64"),
     ("slot_offset", 12, "the image has slot offset 12; allowed: multiples of 8"),
     ("outputs", (), "the image has no outputs"),
     ("input", place("input", 4, 37), "the image's input begins at word 4; allowed: multiples of 8"),
@@ -31,7 +30,12 @@ REPLACE: list[tuple[str, Any, str]] = [
     (
         "ops",
         (OpPlace(place("a", 0, 5), 64, ()),),
-        "the image's op 'a' starts at program word 64; the device has 64",
+        r"the image's program has no end: op descriptor cut short",
+    ),
+    (
+        "ops",
+        (OpPlace(place("a", 0, 5), 0, ()), OpPlace(place("a", 0, 5), 20, ())),
+        r"the image's program has ops at \[0, 21\], not where the image says",
     ),
 ]
 

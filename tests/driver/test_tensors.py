@@ -14,7 +14,7 @@ from sterna.sim.networks import random_dense, random_images, random_network
 from sterna.spec.configuration import Configuration, configuration_named
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor, encode_program
 from sterna.spec.errors import DeviceRefusedError, InputError, ModelError
-from sterna.spec.image import Image, OpPlace, Region, Section, TensorPlace, pack_parameter
+from sterna.spec.image import Image, OpPlace, Region, Section, Segment, TensorPlace, pack_parameter
 from sterna.spec.layout import TensorLayout, bank_rows, whole_chunks
 from sterna.spec.trits import pack_trit2
 
@@ -45,9 +45,9 @@ def copying(configuration: Configuration) -> Image:
     parameters = pack_parameter(1, 0, 0) * CHANNELS + pack_parameter(0, 0, 0) * (c.pe - CHANNELS)
     place = TensorPlace("copy", output, OUTPUT)
     return Image(
-        digest=c.digest, entry=0, slot_offset=output + whole_chunks(OUTPUT.words),
+        digest=c.digest, slot_offset=output + whole_chunks(OUTPUT.words),
         input=TensorPlace("image", 0, INPUT), outputs=(place,), ops=(OpPlace(place, 0, ("image",)),),
-        estimated_cycles=10_000,
+        segments=(Segment(1),), estimated_cycles=10_000,
         sections=(
             *blocks, *masks, Section(Region.PARAMETERS, 0, parameters),
             Section(Region.PROGRAM, 0, np.array(encode_program([op]), "<u2").tobytes()),

@@ -218,7 +218,7 @@ def test_a_device_without_an_image_starts_nothing_and_returns_nothing(host: Host
 
 
 def test_an_image_is_closed_by_commit(loaded: Host) -> None:
-    assert loaded.refused(Opcode.WRITE, write_header(Region.MASKS, 0) + b"\1") == Status.NOT_LOADED
+    assert loaded.refused(Opcode.WRITE, write_header(Region.PROGRAM, 0) + b"\1\1") == Status.NOT_LOADED
     assert loaded.refused(Opcode.COMMIT, commit_arguments(0)) == Status.NOT_LOADED
     assert loaded.state() == State.LOADED
     loaded.ok(Opcode.BEGIN, SMALL.digest)

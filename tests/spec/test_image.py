@@ -17,6 +17,7 @@ from sterna.spec.image import (
     OpPlace,
     Region,
     Section,
+    Segment,
     TensorPlace,
     pack_parameter,
     region_words,
@@ -30,31 +31,38 @@ layouts = st.builds(
     side=few,
 )  # fmt: skip
 places = st.builds(TensorPlace, st.text(max_size=8), st.integers(0, 65535), layouts)
-images = st.builds(
-    Image,
-    digest=st.binary(min_size=8, max_size=8),
-    entry=st.integers(0, 65535),
-    slot_offset=st.integers(0, 65535),
-    input=places,
-    outputs=st.lists(places, max_size=3).map(tuple),
-    ops=st.lists(
-        st.builds(OpPlace, places, st.integers(0, 65535), st.lists(st.text(max_size=3), max_size=2).map(tuple)),
-        max_size=3,
-    ).map(tuple),
-    estimated_cycles=st.integers(0, 2**40),
-    sections=st.lists(
-        st.builds(Section, st.sampled_from(Region), st.integers(0, 1 << 20), st.binary(max_size=40)), max_size=4
-    ).map(tuple),
-)
+sections = st.lists(
+    st.builds(Section, st.sampled_from(Region), st.integers(0, 1 << 20), st.binary(max_size=40)), max_size=4
+).map(tuple)
+ops = st.builds(OpPlace, places, st.integers(0, 65535), st.lists(st.text(max_size=3), max_size=2).map(tuple))
+segmented = st.lists(st.tuples(st.lists(ops, min_size=1, max_size=3), sections), min_size=1, max_size=3)
+
+
+@st.composite
+def images(draw):
+    parts = draw(segmented)
+    return Image(
+        digest=draw(st.binary(min_size=8, max_size=8)),
+        slot_offset=draw(st.integers(0, 65535)),
+        input=draw(places),
+        outputs=draw(st.lists(places, max_size=3).map(tuple)),
+        ops=tuple(op for of_segment, _ in parts for op in of_segment),
+        segments=tuple(Segment(len(of_segment), streamed) for of_segment, streamed in parts),
+        estimated_cycles=draw(st.integers(0, 2**40)),
+        sections=draw(sections),
+    )
+
+
 PLACE = TensorPlace("image", 0, TensorLayout(height=1, width=1, channels=4, simd=4, pixel=4))
 SMALL = Image(
-    digest=bytes(range(8)), entry=0, slot_offset=8, input=PLACE, outputs=(PLACE,),
-    ops=(OpPlace(PLACE, 3, ("image",)),), estimated_cycles=99,
+    digest=bytes(range(8)), slot_offset=8, input=PLACE, outputs=(PLACE,),
+    ops=(OpPlace(PLACE, 3, ("image",)), OpPlace(PLACE, 24, ("image",))), estimated_cycles=99,
+    segments=(Segment(1), Segment(1, (Section(Region.MASKS, 1, b"gh"),))),
     sections=(Section(Region.WEIGHTS, 0, b"ab"), Section(Region.PROGRAM, 2, b"cdef")),
 )  # fmt: skip
 
 
-def sealed(header, payload=b"abcdef", version=FORMAT_VERSION):
+def sealed(header, payload=b"abcdefgh", version=FORMAT_VERSION):
     """An image's bytes around this header, the CRC right."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     body = MAGIC + struct.pack("<I", version) + bytes(8) + struct.pack("<I", len(text)) + text + payload
@@ -67,9 +75,14 @@ def header_of(image):
     return json.loads(data[24 : 24 + size])
 
 
-@given(images)
+@given(images())
 def test_images_come_back_from_their_bytes(image):
     data = image.to_bytes()
+    streamed = [section for segment in image.segments for section in segment.sections]
+    assert image.streamed_bytes == sum(len(section.data) for section in streamed)
+    for number, segment in enumerate(image.segments):
+        first = image.first_op(number)
+        assert {image.segment_of(op) for op in range(first, first + segment.ops)} == {number}
     assert Image.from_bytes(data) == image
     assert Image.from_bytes(data).to_bytes() == data
     assert image.payload_crc() == crc32c(b"".join(section.data for section in image.sections))
@@ -123,9 +136,9 @@ def test_any_json_in_any_place_of_the_header_gives_only_typed_errors(key, value)
         (MAGIC + bytes(4), "program image cut short: 12 bytes"),
         (sealed({}, version=2), f"program image has format 2; this release reads {FORMAT_VERSION}"),
         (SMALL.to_bytes()[:-1], "program image is damaged or cut short: its CRC-32C differs"),
-        (sealed({}), "program image has a bad header: lacks 'entry'"),
+        (sealed({}), "program image has a bad header: lacks 'estimated_cycles'"),
         (sealed([]), "program image has a bad header: not an object"),
-        (sealed(header_of(SMALL), b"abc"), "program image has 3 bytes of sections; its header says 6"),
+        (sealed(header_of(SMALL), b"abc"), "program image has 3 bytes of sections; its header says 8"),
         (sealed(header_of(SMALL) | {"sections": [[0, -1, 6]]}), "program image has a bad header: section [0, -1, 6]"),
         (sealed(header_of(SMALL) | {"sections": [[9, 0, 6]]}), "program image has a bad header: section [9, 0, 6]"),
         (
@@ -133,8 +146,19 @@ def test_any_json_in_any_place_of_the_header_gives_only_typed_errors(key, value)
             "program image has a bad header: section [0, True, 6]",
         ),
         (sealed(header_of(SMALL) | {"sections": [[0]]}), "program image has a bad header: section [0]"),
-        (sealed(header_of(SMALL) | {"entry": -1}), "program image has a bad header: entry -1"),
-        (sealed(header_of(SMALL) | {"entry": 1 << 48}), "program image has a bad header: entry 281474976710656"),
+        (sealed(header_of(SMALL) | {"slot_offset": -1}), "program image has a bad header: slot_offset -1"),
+        (
+            sealed(header_of(SMALL) | {"slot_offset": 1 << 48}),
+            "program image has a bad header: slot_offset 281474976710656",
+        ),
+        (sealed(header_of(SMALL) | {"sections": None}), "program image has a bad header: sections None"),
+        (sealed(header_of(SMALL) | {"segments": [[0, []]]}), "program image has a bad header: segment [0, []]"),
+        (sealed(header_of(SMALL) | {"segments": [[256, []]]}), "program image has a bad header: segment [256, []]"),
+        (sealed(header_of(SMALL) | {"segments": [[1, 2]]}), "program image has a bad header: sections 2"),
+        (
+            sealed(header_of(SMALL) | {"segments": [[3, []]]}),
+            "program image has a bad header: segments of 3 ops in all, where there are 2",
+        ),
         (sealed(header_of(SMALL) | {"slot_offset": None}), "program image has a bad header: slot_offset None"),
         (sealed(header_of(SMALL) | {"estimated_cycles": 1.5}), "program image has a bad header: estimated_cycles 1.5"),
         (

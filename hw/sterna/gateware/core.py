@@ -33,10 +33,12 @@ class Core(wiring.Component):
 
     Pipeline of a block: decide · address · memory · operands · tree · accumulate. It holds as a whole (``flow`` low)
     while an output's sums are complete and the one before has not left capture. Its first two stages also hold for a
-    cycle (``step`` low) when ``reads`` borrows the activation memory and has waited in vain for a cycle that is free.
+    cycle (``step`` low) when ``reads`` borrows the activation memory and has waited in vain for a cycle that is free,
+    and when ``write`` brings a block while feeders read others: weights may lie in memory with a single port.
 
-    Flow: ``inputs`` gives way to the requantiser at the banks' write ports; ``starts`` is taken when idle; a read is
-    answered two cycles later, one at a time.
+    Flow: ``write`` waits while the pipeline holds, with blocks at the memories' outputs; ``inputs`` gives way to the
+    requantiser at the banks' write ports; ``starts`` is taken when idle; a read is answered two cycles later, one at a
+    time.
     """
 
     def __init__(self, *, configuration: Configuration):
@@ -53,6 +55,8 @@ class Core(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        self._flow, self._step, self._writing = Signal(), Signal(), Signal()
+        m.d.comb += [self.write.ready.eq(self._flow), self._writing.eq(self.write.valid & self._flow)]
         self._build_memories(m)
         self._build_sequencer(m)
         self._build_feeders(m)
@@ -82,7 +86,7 @@ class Core(wiring.Component):
             for j, bank in enumerate(banks):
                 m.d.comb += [
                     bank.write.enable.eq(
-                        self.write.strobe & (self.write.region == region) & (self.write.address[depth_bits:] == j)
+                        self._writing & (self.write.region == region) & (self.write.address[depth_bits:] == j)
                     ),
                     bank.write.address.eq(self.write.address),
                     bank.write.data.eq(self.write.data),
@@ -102,7 +106,7 @@ class Core(wiring.Component):
             m.submodules[f"parameters_{r}"] = bank = Ram(shape=PARAMETER, depth=c.parameter_depth)
             m.d.comb += [
                 bank.write.enable.eq(
-                    self.write.strobe
+                    self._writing
                     & (self.write.region == Region.PARAMETERS)
                     & (self.write.address[:lane_bits] == r if lane_bits else 1)
                 ),
@@ -119,7 +123,7 @@ class Core(wiring.Component):
         connect(m, sequencer.program, self._program.read)
         # While a run is under way the link loads no program, and the sequencer keeps windows there.
         program, windows = self._program.write, sequencer.windows
-        loading = self.write.strobe & (self.write.region == Region.PROGRAM)
+        loading = self._writing & (self.write.region == Region.PROGRAM)
         m.d.comb += [
             program.enable.eq(loading | windows.enable),
             program.address.eq(Mux(loading, self.write.address, windows.address)),
@@ -142,8 +146,6 @@ class Core(wiring.Component):
 
     def _build_feeders(self, m: Module) -> None:
         c = self.configuration
-        self._flow = Signal()
-        self._step = Signal()
         self._feeders = [Feeder(configuration=c) for _ in range(c.simd)]
         chunks = self._scanner.chunks
         masks = self._scanner.activation_masks
@@ -272,11 +274,12 @@ class Core(wiring.Component):
         reading, bank = Signal(), Signal.like(self.reads.payload.bank)
         held = Signal()
         take = Signal()
+        blocks_written = self._writing & (self.write.region == Region.WEIGHTS)
         value = Signal(signed(c.act_bits))
         m.d.comb += [
             self.reads.ready.eq(self._flow & ~reading & ~held & (~wanted | (patience == READ_PATIENCE))),
             take.eq(self.reads.valid & self.reads.ready),
-            self._step.eq(self._flow & ~(take & wanted)),
+            self._step.eq(self._flow & ~(wanted & (take | blocks_written))),
             self.read_values.valid.eq(held),
             self.read_values.payload.eq(value),
         ]

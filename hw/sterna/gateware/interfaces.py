@@ -2,14 +2,14 @@
 
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data, wiring
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Out
 
 from sterna.spec.configuration import Configuration
 from sterna.spec.image import Region, region_words, word_bytes
 
 
 class MemoryWrite(wiring.Signature):
-    """One word for one memory, taken in the cycle of ``strobe``; there is no back-pressure.
+    """One word for one memory, taken in a cycle with ``valid`` and ``ready``.
 
     ``address`` is checked by the sender to lie below ``region_words``; for banked regions its high bits are the bank.
     ``data`` holds the region's word in its low bits.
@@ -20,7 +20,8 @@ class MemoryWrite(wiring.Signature):
         self.data_bits = 8 * max(word_bytes(region, configuration) for region in Region)
         super().__init__(
             {
-                "strobe": Out(1),
+                "valid": Out(1),
+                "ready": In(1),
                 "region": Out(unsigned(max(Region).bit_length())),
                 "address": Out(self.address_bits),
                 "data": Out(self.data_bits),

@@ -6,20 +6,27 @@ from sterna.spec.configuration import STANDARD, Configuration
 from sterna.spec.errors import ConfigurationError
 
 
-def _verified(simd: int, pe: int, requantisers: int, act_bits: int) -> Configuration:
+def _verified(simd: int, pe: int, requantisers: int, act_bits: int, *, streaming: bool) -> Configuration:
+    """``streaming``: weights, masks and parameters of a layer fit, those of all layers often do not."""
+    depths = (64, 32, 16) if streaming else (4096, 2048, 512)
     return Configuration(
         name=f"verify-{simd}x{pe}", simd=simd, pe=pe, requantisers=requantisers, act_bits=act_bits, acc_bits=18,
-        weight_depth=4096, mask_depth=2048, activation_depth=2048, parameter_depth=512, pool_depth=256,
-        program_depth=256,
+        weight_depth=depths[0], mask_depth=depths[1], parameter_depth=depths[2],
+        activation_depth=2048, pool_depth=256, program_depth=256,
     )  # fmt: skip
 
 
 VERIFIED = {
     configuration.name: configuration
-    for configuration in (_verified(1, 4, 1, 8), _verified(2, 8, 2, 2), _verified(4, 16, 4, 8), _verified(8, 8, 2, 2))
+    for configuration in (
+        _verified(1, 4, 1, 8, streaming=True),
+        _verified(2, 8, 2, 2, streaming=False),
+        _verified(4, 16, 4, 8, streaming=False),
+        _verified(8, 8, 2, 2, streaming=True),
+    )
 }
 """What ``sterna verify`` runs on: every number of feeders and lanes that the benches go through, 2 and 8 bits, 1, 2 and
-4 requantisers; memories just large enough for :func:`sterna.sim.networks.random_network`."""
+4 requantisers; memories just large enough for :func:`sterna.sim.networks.random_network`, or for its layers."""
 
 CONVOLUTIONAL = Configuration(
     name="bench-4x16", simd=4, pe=16, requantisers=2, act_bits=8, acc_bits=18, weight_depth=4096, mask_depth=2048,
@@ -37,8 +44,10 @@ def simulated(name: str) -> Configuration:
     return SIMULATED[name]
 
 
-def random_configuration(rng: np.random.Generator) -> Configuration:
-    """A small configuration; every combination of simd 1…8, pe 4…16, activation bits 2, 5, 8."""
+def random_configuration(rng: np.random.Generator, *, streaming: bool | None = None) -> Configuration:
+    """A small configuration; every combination of simd 1…8, pe 4…16, activation bits 2, 5, 8; ``streaming`` or not."""
     simd, pe = int(rng.choice([1, 2, 4, 8])), int(rng.choice([4, 8, 16]))
     requantisers = int(rng.choice([r for r in (1, 2, 4) if r <= simd and 4 * r <= pe]))
-    return _verified(simd, pe, requantisers, int(rng.choice([2, 5, 8])))
+    if streaming is None:
+        streaming = bool(rng.integers(2))
+    return _verified(simd, pe, requantisers, int(rng.choice([2, 5, 8])), streaming=streaming)

@@ -1,7 +1,7 @@
 """Random networks for benches: no training, every value in reach of the requantiser, nothing that shrinks."""
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -122,12 +122,10 @@ def random_network(
 
 @dataclass
 class _Room:
-    """What is left of a configuration's memories; counts high."""
+    """What a layer may take of a configuration's memories, and what is left of the program's; counts high."""
 
     configuration: Configuration
-    used: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("weights", "masks", "parameters", "program"), 0)
-    )
+    program: int = 0
 
     def takes_tensor(self, shape: Shape, border: int = 0) -> bool:
         """Whether a dozen tensors of its size would fit: both slots' input and outputs, and what lives between."""
@@ -148,34 +146,32 @@ class _Room:
         c = self.configuration
         stored = -(-shape[2] // c.simd) * c.simd  # channels with those that fill a word
         tiles = -(-stored // c.pe)
-        used = self.used | {
-            "parameters": self.used["parameters"] + tiles * len(planes) * c.pe // c.requantisers,
-            "program": self.used["program"] + OP_WORDS + PLANE_WORDS * len(planes),
-        }
-        largest = 0
+        parameters = tiles * len(planes) * c.pe // c.requantisers
+        program = self.program + OP_WORDS + PLANE_WORDS * len(planes)
+        weights = masks = largest = 0
         for plane in planes:
             _, rows, columns, inputs = plane.trits.shape
             depth = shapes[plane.source][2]
             phases = 1 if depth % c.simd == 0 else c.simd
             positions = -(-depth // c.simd) * (columns + max(plane.padding)) + 1
-            used["weights"] += tiles * phases * rows * positions
-            used["masks"] += tiles * phases * rows * -(-positions // CHUNK)
+            weights += tiles * phases * rows * positions
+            masks += tiles * phases * rows * -(-positions // CHUNK)
             largest = max(largest, rows * columns * inputs)
             border = max(*plane.padding, rows, columns) if any(plane.padding) else 0
             if not self.takes_tensor(shapes[plane.source], border):
                 return False
         fits = (
-            used["weights"] <= c.weight_depth
-            and used["masks"] <= c.mask_depth
-            and used["parameters"] <= c.parameter_depth
-            and used["program"] <= c.program_depth
+            weights <= c.weight_depth
+            and masks <= c.mask_depth
+            and parameters <= c.parameter_depth
+            and program <= c.program_depth
             and extent[1] // pool[1] * stored // c.requantisers <= c.pool_depth
             and largest * max_activation(c.act_bits) < 1 << (c.acc_bits - 1)
             and self.takes_tensor(shape)
             and self.takes_tensor((*extent, 1))
         )
         if fits:
-            self.used = used
+            self.program = program
         return fits
 
 

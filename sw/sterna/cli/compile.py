@@ -18,6 +18,10 @@ def print_fit(report: "FitReport") -> None:
         [use.memory, str(use.used), str(use.available), f"{use.used / use.available:.1%}", use.unit]
         for use in report.memories
     ])  # fmt: skip
+    if report.streamed_bytes:
+        typer.echo(
+            f"streams {report.streamed_bytes} bytes over the link for each inference: not all weights fit at once"
+        )
 
 
 def compile_model(
@@ -48,7 +52,8 @@ def compile_model(
     if json:
         print_json({
             "image": str(target), "bytes": len(data), "configuration": configuration, "digest": image.digest.hex(),
-            "memories": [asdict(use) for use in report.memories], "estimated_cycles": image.estimated_cycles,
+            "memories": [asdict(use) for use in report.memories], "streamed_bytes": report.streamed_bytes,
+            "estimated_cycles": image.estimated_cycles,
         })  # fmt: skip
     else:
         typer.echo(f"wrote {target}: {len(data)} bytes, at most {image.estimated_cycles} cycles a run")

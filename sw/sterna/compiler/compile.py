@@ -1,17 +1,23 @@
 """From an integer network to a program image."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Self
+
 import numpy as np
 
 from sterna.compiler.allocation import Allocation, allocate
+from sterna.compiler.contents import MEMORIES, Contents, contents, depths, sections, split
 from sterna.compiler.fit import FitReport, MemoryUse
-from sterna.compiler.lowering import Op, OpPlane, chunk_count, lower, phase_tiles
+from sterna.compiler.lowering import Op, OpPlane, chunk_count, lower
+from sterna.compiler.placement import Placement, Words, place
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor
 from sterna.spec.errors import EncodingError, FitError
-from sterna.spec.image import PARAMETER_BYTES, Image, OpPlace, Region, Section, TensorPlace, pack_parameter
+from sterna.spec.image import MAX_SEGMENT_OPS, Image, OpPlace, Region, Section, Segment, TensorPlace
 from sterna.spec.layout import TensorLayout
 from sterna.spec.network import IntegerNetwork
-from sterna.spec.trits import pack_trit2
 
 CYCLES_PER_OP = 64
 """Bound of an op's cycles outside its outputs: descriptor, pipeline, drain."""
@@ -20,110 +26,132 @@ CYCLES_PER_PLANE = 16
 
 
 def compile_network(network: IntegerNetwork, configuration: Configuration) -> Image:
-    """Compiles for one configuration.
+    """Compiles for one configuration. What the memories do not hold at once is streamed in every run.
 
     Raises :class:`FitError` if a layer cannot run there or a memory is too small, naming all that are.
     The same network and configuration give the same image.
     """
-    ops, layouts = lower(network, configuration)
-    allocation = allocate(network, ops, layouts)
-    sections, entries, report = _sections(ops, layouts, allocation, configuration)
-    report.check()
+    plan = _Plan.of(network, configuration)
+    plan.report().check()
+    c, layouts, allocation = configuration, plan.layouts, plan.allocation
 
     def place(tensor: str) -> TensorPlace:
         return TensorPlace(tensor, allocation.word[tensor], layouts[tensor])
 
+    def written(op: Op) -> TensorPlace:
+        whole = place(op.layer.name)
+        if op.channels == whole.layout.pixel:
+            return whole
+        part = replace(whole.layout, channels=min(op.channels, whole.layout.channels - op.first), pixel=op.channels)
+        return TensorPlace(whole.name, whole.word + op.first // c.simd, part)
+
+    program = [word for words in plan.descriptors for word in words]
+    stays = [each for each, moves in zip(plan.contents, plan.placement.streamed, strict=True) if not moves]
     return Image(
-        digest=configuration.digest,
-        entry=0,
+        digest=c.digest,
         slot_offset=allocation.slot_offset,
         input=place(network.input.name),
         outputs=tuple(map(place, network.outputs)),
         ops=tuple(
-            OpPlace(place(op.layer.name), entry, tuple(plane.source for plane in op.planes))
-            for op, entry in zip(ops, entries, strict=True)
+            OpPlace(written(op), entry, tuple(plane.source for plane in op.planes))
+            for op, entry in zip(plan.ops, accumulate(map(len, plan.descriptors), initial=0), strict=False)
         ),
-        estimated_cycles=sum(_cycle_bound(op, layouts[op.layer.name], configuration) for op in ops),
-        sections=sections,
+        segments=tuple(_segments(plan)),
+        estimated_cycles=sum(_cycle_bound(op, layouts[op.layer.name], c) for op in plan.ops),
+        sections=(
+            *sections(stays, dict.fromkeys(MEMORIES, 0), c),
+            Section(Region.PROGRAM, 0, np.array(program, "<u2").tobytes()),
+        ),
     )
 
 
 def fit_report(network: IntegerNetwork, configuration: Configuration) -> FitReport:
     """Use of every memory, whether the network fits or not. Raises :class:`FitError` only for layers it cannot run."""
-    ops, layouts = lower(network, configuration)
-    return _sections(ops, layouts, allocate(network, ops, layouts), configuration)[2]
+    return _Plan.of(network, configuration).report()
 
 
-def _sections(
-    ops: list[Op], layouts: dict[str, TensorLayout], allocation: Allocation, configuration: Configuration
-) -> tuple[tuple[Section, ...], list[int], FitReport]:
-    """Sections, the program word where each op begins, and what they take."""
-    c = configuration
-    banks = [np.zeros((0, c.pe), np.int8) for _ in range(c.simd)]
-    masks = [np.zeros((c.simd, 0), np.uint8)]
-    parameters = b""
-    program: list[int] = []
-    entries: list[int] = []
-    for index, op in enumerate(ops):
-        fits = max(allocation.used, sum(m.shape[1] for m in masks), len(banks[0])) < 1 << 16  # else no address would do
-        entries.append(len(program))
-        if fits:
-            first = {
-                "weights": len(banks[0]),
-                "masks": sum(words.shape[1] for words in masks),
-                "parameters": len(parameters) // PARAMETER_BYTES // c.requantisers,
-            }
-            try:
-                program += _descriptor(op, index == len(ops) - 1, layouts, allocation, c, first).encode()
-            except EncodingError as error:
-                raise FitError(f"layer {op.layer.name!r} cannot be described: {error}") from None
-        blocks: list[list[np.ndarray]] = [[] for _ in range(c.simd)]
-        for phase in range(op.phases):
-            of_planes = [phase_tiles(op, plane, phase, c) for plane in op.planes]
-            for tile in range(op.tiles(c.pe)):
-                for tiles in of_planes:
-                    masks.append(tiles[tile].masks)
-                    for j in range(c.simd):
-                        blocks[j].append(tiles[tile].blocks[j])
-        # An op begins at the same block in every bank.
-        longest = max(sum(map(len, bank)) for bank in blocks)
-        for j, bank in enumerate(blocks):
-            missing = longest - sum(map(len, bank))
-            banks[j] = np.concatenate([banks[j], *bank, np.zeros((missing, c.pe), np.int8)])
-        parameters += _parameters(op, c.pe)
-    mask_words = np.concatenate(masks, axis=1)
-    sections = [
-        Section(Region.WEIGHTS, j * c.weight_depth, pack_trit2(bank).tobytes())
-        for j, bank in enumerate(banks)
-        if len(bank)
-    ]
-    sections += [Section(Region.MASKS, j * c.mask_depth, mask_words[j].tobytes()) for j in range(c.simd)]
-    sections += [
-        Section(Region.PARAMETERS, 0, parameters),
-        Section(Region.PROGRAM, 0, np.array(program, "<u2").tobytes()),
-    ]
-    pools = [layouts[op.layer.name] for op in ops if op.layer.pool != (1, 1)]
-    report = FitReport(c.name, (
-        MemoryUse("weights", "blocks a bank", len(banks[0]), c.weight_depth),
-        MemoryUse("masks", "words a bank", mask_words.shape[1], c.mask_depth),
-        MemoryUse("activations", "words a bank", allocation.used, c.activation_depth),
-        MemoryUse("parameters", "words", len(parameters) // PARAMETER_BYTES // c.requantisers, c.parameter_depth),
-        MemoryUse("pool", "groups", max((p.width * p.pixel // c.requantisers for p in pools), default=0), c.pool_depth),
-        MemoryUse("program", "words", len(program), c.program_depth),
-    ))  # fmt: skip
-    return tuple(sections), entries, report
+@dataclass(frozen=True)
+class _Plan:
+    """A network's ops, with everything that they need and where it lies."""
+
+    configuration: Configuration
+    ops: list[Op]
+    layouts: dict[str, TensorLayout]
+    allocation: Allocation
+    contents: list[Contents]
+    placement: Placement
+    descriptors: list[list[int]]
+    """Words of each op's; empty where an address is too large for one, which the report tells."""
+
+    @classmethod
+    def of(cls, network: IntegerNetwork, configuration: Configuration) -> Self:
+        c = configuration
+        ops, layouts = lower(network, c)
+        of_ops = [contents(op, c) for op in ops]
+        placement = _place(of_ops, c)
+        if any(placement.streamed):  # large layers in parts, so that one is written while another runs
+            parts = [
+                part
+                for op, each in zip(ops, of_ops, strict=True)
+                for part in split(op, layouts[op.layer.name], _parts(each, c), c)
+            ]
+            if len(parts) > len(ops):
+                ops, of_ops = parts, [contents(op, c) for op in parts]
+                placement = _place(of_ops, c)
+        allocation = allocate(network, ops, layouts)
+        descriptors = [
+            _descriptor(op, op is ops[-1], layouts, allocation, c, first)
+            for op, first in zip(ops, placement.first, strict=True)
+        ]
+        return cls(c, ops, layouts, allocation, of_ops, placement, descriptors)
+
+    def report(self) -> FitReport:
+        c, placement = self.configuration, self.placement
+        pools = [self.layouts[op.layer.name] for op in self.ops if op.layer.pool != (1, 1)]
+        groups = max((layout.width * layout.pixel // c.requantisers for layout in pools), default=0)
+        return FitReport(
+            c.name,
+            (
+                *(self._use(region) for region in MEMORIES),
+                MemoryUse("activations", "words a bank", self.allocation.used, c.activation_depth),
+                MemoryUse("pool", "groups", groups, c.pool_depth),
+                MemoryUse("program", "words", sum(map(len, self.descriptors)), c.program_depth),
+            ),
+            sum(each.link_bytes for each, moves in zip(self.contents, placement.streamed, strict=True) if moves),
+        )
+
+    def _use(self, region: Region) -> MemoryUse:
+        name, unit, _ = MEMORIES[region]
+        used, available = self.placement.used[region], depths(self.configuration)[region]
+        if used > available:  # which is one layer's fault: a network of small ones is streamed
+            sizes = [each.size(self.configuration)[region] for each in self.contents]
+            name += f" of layer {self.ops[sizes.index(max(sizes))].layer.name!r}"
+        return MemoryUse(name, unit, used, available)
 
 
-def _parameters(op: Op, pe: int) -> bytes:
-    """Parameter words of all lanes, tile by tile and plane by plane; lanes beyond the last channel get zeros."""
-    shift, bias = op.layer.shift.tolist(), op.layer.bias.tolist()
-    multipliers = [plane.multiplier.tolist() for plane in op.planes]
-    return b"".join(
-        pack_parameter(multiplier[k], shift[k], bias[k]) if k < len(bias) else bytes(PARAMETER_BYTES)
-        for tile in range(op.tiles(pe))
-        for multiplier in multipliers
-        for k in range(tile * pe, (tile + 1) * pe)
-    )
+def _place(of_ops: list[Contents], c: Configuration) -> Placement:
+    return place([each.size(c) for each in of_ops], [each.link_bytes for each in of_ops], depths(c))
+
+
+def _parts(of_op: Contents, c: Configuration) -> int:
+    """Into how many parts a layer is best split: three of them have room together."""
+    size, available = of_op.size(c), depths(c)
+    return max(-(-3 * size[region] // available[region]) for region in available)
+
+
+def _segments(plan: _Plan) -> Iterator[Segment]:
+    """What stays in place runs on as far as it goes; each op that is streamed is a segment of its own."""
+    waiting = 0
+    for each, first, moves in zip(plan.contents, plan.placement.first, plan.placement.streamed, strict=True):
+        if waiting and (moves or waiting == MAX_SEGMENT_OPS):
+            yield Segment(waiting)
+            waiting = 0
+        if moves:
+            yield Segment(1, sections([each], first, plan.configuration))
+        else:
+            waiting += 1
+    if waiting:
+        yield Segment(waiting)
 
 
 def _descriptor(
@@ -132,15 +160,20 @@ def _descriptor(
     layouts: dict[str, TensorLayout],
     allocation: Allocation,
     c: Configuration,
-    first: dict[str, int],
-) -> OpDescriptor:
-    """``first``: the op's first block, mask word and parameter word."""
+    first: Words,
+) -> list[int]:
+    """Words of an op whose blocks, masks and parameters begin at ``first``; none if that is beyond any address.
+
+    Raises :class:`FitError` for what a descriptor does not hold.
+    """
     name = op.layer.name
+    if max(allocation.used, *(first[region] for region in MEMORIES)) >= 1 << 16:
+        return []
     layout = layouts[name]
     (pool_height, pool_width) = op.layer.pool
     fractional = [plane for plane in op.planes if plane.step_x % c.simd or plane.element % c.simd]
     lead = fractional[0] if fractional else op.planes[0]
-    return OpDescriptor(
+    descriptor = OpDescriptor(
         planes=tuple(_plane_descriptor(op, plane, plane in fractional, allocation, c) for plane in op.planes),
         last=last,
         slotted=name in allocation.slotted,
@@ -150,7 +183,7 @@ def _descriptor(
         tail_groups=(op.channels - (op.tiles(c.pe) - 1) * c.pe) // c.requantisers,
         pool_width=pool_width,
         pool_height=pool_height,
-        destination=allocation.word[name],
+        destination=allocation.word[name] + op.first // c.simd,
         minimum=op.layer.minimum,
         maximum=op.layer.maximum,
         lead=layout.lead,
@@ -159,8 +192,12 @@ def _descriptor(
         phases=op.phases,
         fraction=lead.element % c.simd,
         fraction_step=lead.step_x % c.simd,
-        **first,
+        **{name: first[region] for region, (name, _, _) in MEMORIES.items()},
     )
+    try:
+        return descriptor.encode()
+    except EncodingError as error:
+        raise FitError(f"layer {name!r} cannot be described: {error}") from None
 
 
 def _plane_descriptor(

@@ -24,6 +24,8 @@ class FitReport:
 
     configuration: str
     memories: tuple[MemoryUse, ...]
+    streamed_bytes: int = 0
+    """What the memories do not hold at once, and goes over the link in every run."""
 
     def check(self) -> None:
         """Raises :class:`FitError` that names every memory that is too small, and by how much."""

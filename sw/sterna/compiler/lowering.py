@@ -43,7 +43,8 @@ class OpPlane:
 
 @dataclass(frozen=True, eq=False)
 class Op:
-    """One layer as the core runs it: ``height × width`` pixels before pooling, ``channels`` stored for each."""
+    """One layer, or some of its channels, as the core runs it: ``height × width`` pixels before pooling, ``channels``
+    stored for each."""
 
     layer: Layer
     planes: tuple[OpPlane, ...]
@@ -52,6 +53,8 @@ class Op:
     channels: int
     phases: int
     """Pixels after which the windows begin in the same bank again."""
+    first: int = 0
+    """The layer's first channel that this op computes."""
 
     def tiles(self, pe: int) -> int:
         return -(-self.channels // pe)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sterna.driver.counters import COUNT, FIRST, Counters, CounterTotals
 from sterna.driver.fitting import check_image
 from sterna.driver.session import Request, Session, Statistics
+from sterna.driver.streaming import Streaming
 from sterna.link.transport import Transport
 from sterna.spec.arithmetic import max_activation
 from sterna.spec.configuration import CHUNK, FORMAT_VERSION, STANDARD, Configuration
@@ -44,7 +45,7 @@ from sterna.spec.frames import (
     start_arguments,
     write_header,
 )
-from sterna.spec.image import Image, TensorPlace, word_bytes
+from sterna.spec.image import Image, Section, TensorPlace, word_bytes
 from sterna.spec.network import IntegerNetwork, Shape
 from sterna.spec.registers import MAGIC, Register, State
 
@@ -58,8 +59,6 @@ SLOWEST_CLOCK = 10_000
 """Cycles per second of the slowest device that is waited for: a simulated netlist."""
 LONGEST_RUN = 300.0
 """Seconds that a run may take at most, whatever the image's estimate says."""
-MAX_TRACED_OPS = 255
-"""START's limit of ops is a byte."""
 
 _WRITE_BYTES = WINDOW_BYTES // WINDOW_FRAMES - CRC_BYTES - 6
 """Words per WRITE: so that as many are on their way as the window allows (a frame of 640 bytes would be alone)."""
@@ -103,6 +102,7 @@ class Device:
         self._runs_since_reading = 0
         self._image: Image | None = None
         self._network: IntegerNetwork | None = None
+        self._streaming: Streaming | None = None
         self._closed = False
         self._session.synchronise()
         self._identity = self._read_identity(configuration)
@@ -158,9 +158,10 @@ class Device:
             self._read_counters()
             self._session.patience = 0.0
             self._session.submit(Opcode.BEGIN, image.digest)
-            self._write_sections(image, progress)
+            self._write_sections(image.sections, progress)
             self._session.call(Opcode.COMMIT, commit_arguments(image.payload_crc()))
         self._image, self._network = image, network_or_none
+        self._streaming = Streaming(image, self.configuration)
         # A request may wait for two runs: the one under way and its own.
         self._session.patience = 2 * min(image.estimated_cycles / SLOWEST_CLOCK, LONGEST_RUN)
         return image
@@ -204,7 +205,7 @@ class Device:
                         progress(collected, len(rows))
                 slot = n % slots
                 self._submit_input(image, slot, row)
-                self._submit_start(image, slot, flags)
+                self._submit_run(image, slot, flags, more=n + 1 < len(rows))
                 if n >= slots - 1:
                     pending.append(self._submit_results(image, (n + 1) % slots))
                 if self._runs_since_reading >= reading_due:
@@ -236,25 +237,29 @@ class Device:
             raise DeviceRefusedError("only an image is loaded; linear needs the network, to check x", Status.NOT_LOADED)
         layer = self._network.layer(name)
         rows = layer.input.quantise(x)
-        (op,) = (op for op in image.ops if op.tensor.name == name)
-        places = {place.name: place for place in (image.input, *(op.tensor for op in image.ops))}
-        source = places[layer.input.name]
+        source = image.tensor(layer.input.name)
         flags = _flags(activation_skip, block_skip)
-        output = np.empty((len(rows), *_shape(op.tensor)), np.int32)
+        output = np.empty((len(rows), *_shape(image.tensor(name))), np.int32)
         reading_due = self._runs_per_reading(image)
+        first = 0  # channel of the op; a layer that was split has several
         with self._exchange():
-            # Requests are carried out in order, so the next input waits on the device for the result before it.
-            pending: deque[list[Request]] = deque()
-            for n, row in enumerate(rows):
-                self._submit_tensor(source, 0, row)
-                self._submit(op.entry, 0, flags, 1)
-                pending.append(self._submit_result(image, 0, op.tensor))
-                if n:
-                    output[n - 1] = self._wait_for_tensor(op.tensor, pending.popleft())
-                if self._runs_since_reading >= reading_due:
-                    self._read_counters()
-            for parts in pending:
-                output[-1] = self._wait_for_tensor(op.tensor, parts)
+            for index, op in enumerate(image.ops):
+                if op.tensor.name != name:
+                    continue
+                channels = slice(first, first + op.tensor.layout.channels)
+                first = channels.stop
+                # Requests are carried out in order, so the next input waits on the device for the result before it.
+                pending: deque[list[Request]] = deque()
+                for n, row in enumerate(rows):
+                    self._submit_tensor(source, 0, row)
+                    self._submit_segment(image, image.segment_of(index), op.entry, 0, flags, 1)
+                    pending.append(self._submit_result(image, 0, op.tensor))
+                    if n:
+                        output[n - 1, ..., channels] = self._wait_for_tensor(op.tensor, pending.popleft())
+                    if self._runs_since_reading >= reading_due:
+                        self._read_counters()
+                for parts in pending:
+                    output[-1, ..., channels] = self._wait_for_tensor(op.tensor, parts)
         return output[:, 0, 0] if output.shape[1:3] == (1, 1) else output
 
     def trace(
@@ -267,19 +272,20 @@ class Device:
         """
         program, row = self._single(image)
         flags = _flags(activation_skip, block_skip)
-        tensors = {}
+        tensors: dict[str, npt.NDArray[np.int8]] = {}
         with self._exchange():
             self._submit_input(program, 0, row)
             for limit, op in enumerate(program.ops, 1):
-                self._submit_start(program, 0, flags, limit)
-                parts = self._submit_result(program, 0, op.tensor)
-                tensors[op.tensor.name] = self._wait_for_tensor(op.tensor, parts)
+                self._submit_run(program, 0, flags, ops=limit)
+                found = self._wait_for_tensor(op.tensor, self._submit_result(program, 0, op.tensor))
+                name = op.tensor.name
+                tensors[name] = np.concatenate([tensors[name], found], axis=2) if name in tensors else found
         return tensors
 
     def profile(
         self, image: npt.ArrayLike, *, activation_skip: bool = True, block_skip: bool = True
     ) -> list[ProfileRow]:
-        """What each op of the program costs for one image (without batch axis).
+        """What each layer of the program costs for one image (without batch axis).
 
         The program is run once for each op, up to that op; a row is the difference between two such runs, so that
         rows add up exactly to the run of the whole program. Filling and draining of the pipeline between two ops
@@ -287,22 +293,21 @@ class Device:
         """
         program, row = self._single(image)
         flags = _flags(activation_skip, block_skip)
-        runs = [Counters()]
+        rows, before_op = dict.fromkeys((op.tensor.name for op in program.ops), Counters()), Counters()
         with self._exchange():
             self._submit_input(program, 0, row)
             self._read_counters()
-            for limit in range(1, len(program.ops) + 1):
+            for limit, op in enumerate(program.ops, 1):
                 before = self._totals.total
-                self._submit_start(program, 0, flags, limit)
+                self._submit_run(program, 0, flags, ops=limit)
                 for part in self._submit_result(program, 0, program.outputs[0]):
                     self._session.wait(part)  # comes when the run has ended
                 self._read_counters()
                 run = self._totals.total - before
-                runs.append(run - Counters(good_frames=run.good_frames, bad_frames=run.bad_frames))
-        return [
-            ProfileRow(op.tensor.name, run - shorter)
-            for op, shorter, run in zip(program.ops, runs, runs[1:], strict=False)
-        ]
+                run -= Counters(good_frames=run.good_frames, bad_frames=run.bad_frames)
+                rows[op.tensor.name] += run - before_op
+                before_op = run
+        return [ProfileRow(name, counters) for name, counters in rows.items()]
 
     def close(self) -> None:
         """Releases the port; may be called twice. The device keeps its network."""
@@ -337,6 +342,8 @@ class Device:
         self._in_step = True
 
     def _start_over(self) -> None:
+        if self._streaming is not None:
+            self._streaming.forget()
         self._session.synchronise()
         if self._read_identity(self.configuration) != self._identity:
             raise ProtocolError("another build answers now; open the device again")
@@ -398,9 +405,9 @@ class Device:
 
     # Requests
 
-    def _write_sections(self, image: Image, progress: Progress | None) -> None:
-        total, written = sum(len(section.data) for section in image.sections), 0
-        for section in image.sections:
+    def _write_sections(self, sections: tuple[Section, ...], progress: Progress | None = None) -> None:
+        total, written = sum(len(section.data) for section in sections), 0
+        for section in sections:
             size = word_bytes(section.region, self.configuration)
             step = _WRITE_BYTES // size * size
             for at in range(0, len(section.data), step):
@@ -421,12 +428,40 @@ class Device:
             word = place.word + offset + at // self.configuration.simd
             self._session.submit(Opcode.INPUT, input_header(word) + flat[at : at + step].tobytes())
 
-    def _submit_start(self, image: Image, slot: int, flags: int, ops: int = 0) -> None:
-        self._submit(image.entry, slot * image.slot_offset, flags | StartFlag.SLOT * slot, ops)
+    def _submit_run(self, image: Image, slot: int, flags: int, *, ops: int = 0, more: bool = False) -> None:
+        """Runs the program's first ``ops`` ops, all of them by default. ``more``: as a whole, once again after this."""
+        left = ops or len(image.ops)
+        for index, segment in enumerate(image.segments):
+            if left <= 0:
+                return
+            at = image.first_op(index)
+            self._submit_segment(image, index, image.ops[at].entry, slot, flags, min(segment.ops, left))
+            left -= segment.ops
+            following = self._accounts().after(index)
+            if following is not None and (more if following <= index else left > 0):
+                self._stream(image, following, slot)
 
-    def _submit(self, entry: int, offset: int, flags: int, ops: int) -> None:
-        self._session.submit(Opcode.START, start_arguments(entry, offset, flags, ops))
+    def _submit_segment(self, image: Image, index: int, entry: int, slot: int, flags: int, ops: int) -> None:
+        """Runs some ops of a segment, from the one at ``entry`` on."""
+        self._stream(image, index, slot)
+        arguments = start_arguments(entry, slot * image.slot_offset, flags | StartFlag.SLOT * slot, ops)
+        self._session.submit(Opcode.START, arguments)
+        self._accounts().started(index)
         self._runs_since_reading += 1
+
+    def _stream(self, image: Image, index: int, slot: int) -> None:
+        """Writes a segment's sections, unless they are there; ``slot``: of the run under way."""
+        streaming = self._accounts()
+        if not streaming.is_missing(index):
+            return
+        if streaming.is_in_use(index):  # a result comes when the run has ended, and what follows it is done then
+            self._session.submit(Opcode.RESULT, result_arguments(slot, image.outputs[0].word, 1), expected=1)
+        self._write_sections(image.segments[index].sections)
+        streaming.wrote(index)
+
+    def _accounts(self) -> Streaming:
+        assert self._streaming is not None, "made with the image"
+        return self._streaming
 
     def _submit_result(self, image: Image, slot: int, place: TensorPlace) -> list[Request]:
         simd = self.configuration.simd
@@ -481,10 +516,7 @@ class Device:
         return array.reshape(len(array), *shape)
 
     def _single(self, image: npt.ArrayLike) -> tuple[Image, npt.NDArray[np.int8]]:
-        program = self._loaded_image()
-        if len(program.ops) > MAX_TRACED_OPS:
-            raise ImageError(f"the program has {len(program.ops)} ops; at most {MAX_TRACED_OPS} can be told apart")
-        return program, self._quantised(np.asarray(image)[None])[0]
+        return self._loaded_image(), self._quantised(np.asarray(image)[None])[0]
 
 
 def _flags(activation_skip: bool, block_skip: bool) -> int:

@@ -3,11 +3,13 @@
 import struct
 from itertools import product
 
+from sterna.driver.streaming import overlap
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import OpDescriptor
 from sterna.spec.errors import EncodingError, ImageError
 from sterna.spec.image import Image, Region, TensorPlace, region_words, word_bytes
 from sterna.spec.network import IntegerNetwork, Shape
+from sterna.spec.strict_json import brief
 
 
 def check_image(image: Image, configuration: Configuration, network: IntegerNetwork | None = None) -> None:
@@ -17,14 +19,32 @@ def check_image(image: Image, configuration: Configuration, network: IntegerNetw
             f"the image was made for configuration {image.digest.hex()}, the device has {configuration.digest.hex()} "
             f"({configuration.name}); compile the network for it"
         )
-    if image.entry >= configuration.program_depth:
-        raise ImageError(
-            f"the image starts at program word {image.entry}; the device has {configuration.program_depth}"
-        )
     if image.slot_offset % CHUNK:
         raise ImageError(f"the image has slot offset {image.slot_offset}; allowed: multiples of {CHUNK}")
     _check_slots(image)
-    for section in image.sections:
+    _check_sections(image, configuration)
+    if not image.outputs:
+        raise ImageError("the image has no outputs")
+    for place in (image.input, *image.outputs):
+        _check_place(place, image.slot_offset, configuration)
+    for op in image.ops:
+        _check_place(op.tensor, 0, configuration)
+    _check_program(image, configuration)
+    if image.input.word % CHUNK:
+        raise ImageError(f"the image's input begins at word {image.input.word}; allowed: multiples of {CHUNK}")
+    if network is not None:
+        for place in (image.input, *image.outputs, *(image.tensor(op.tensor.name) for op in image.ops)):
+            shape, found = network.shape(place.name), (place.layout.height, place.layout.width, place.layout.channels)
+            if found != shape:
+                raise ImageError(
+                    f"the image's tensor {place.name!r} has {_times(found)} activations; the network's has "
+                    f"{_times(shape)}"
+                )
+
+
+def _check_sections(image: Image, configuration: Configuration) -> None:
+    streamed = [section for segment in image.segments for section in segment.sections]
+    for section in (*image.sections, *streamed):
         count, rest = divmod(len(section.data), word_bytes(section.region, configuration))
         depth = region_words(section.region, configuration)
         name = section.region.name.lower()
@@ -32,28 +52,10 @@ def check_image(image: Image, configuration: Configuration, network: IntegerNetw
             raise ImageError(f"a section of {name} has {len(section.data)} bytes, which are not whole words")
         if section.address + count > depth:
             raise ImageError(f"a section of {name} reaches word {section.address + count}; the device has {depth}")
-    _check_program(image, configuration)
-    if not image.outputs:
-        raise ImageError("the image has no outputs")
-    for place in (image.input, *image.outputs):
-        _check_place(place, image.slot_offset, configuration)
-    for op in image.ops:
-        _check_place(op.tensor, 0, configuration)
-        if op.entry >= configuration.program_depth:
-            raise ImageError(
-                f"the image's op {op.tensor.name!r} starts at program word {op.entry}; the device has "
-                f"{configuration.program_depth}"
-            )
-    if image.input.word % CHUNK:
-        raise ImageError(f"the image's input begins at word {image.input.word}; allowed: multiples of {CHUNK}")
-    if network is not None:
-        for place in (image.input, *image.outputs, *(op.tensor for op in image.ops)):
-            shape, found = network.shape(place.name), (place.layout.height, place.layout.width, place.layout.channels)
-            if found != shape:
-                raise ImageError(
-                    f"the image's tensor {place.name!r} has {_times(found)} activations; the network's has "
-                    f"{_times(shape)}"
-                )
+    if any(section.region is Region.PROGRAM for section in streamed):
+        raise ImageError("the image streams a part of its program, which has to stay in place")
+    if overlap(image.sections, tuple(streamed), configuration):
+        raise ImageError("the image streams words over those that have to stay in place")
 
 
 def _check_program(image: Image, configuration: Configuration) -> None:
@@ -64,8 +66,10 @@ def _check_program(image: Image, configuration: Configuration) -> None:
         if section.region is Region.PROGRAM:
             program[2 * section.address : 2 * section.address + len(section.data)] = section.data
     words = list(struct.unpack(f"<{c.program_depth}H", program))
-    at, scans, last = image.entry, 0, False
+    at, scans, last = image.ops[0].entry, 0, False
+    entries = []
     while not last:
+        entries.append(at)
         try:
             op, size = OpDescriptor.decode(words[at:])
         except EncodingError as error:
@@ -82,6 +86,8 @@ def _check_program(image: Image, configuration: Configuration) -> None:
         if scans > image.estimated_cycles:
             raise ImageError(f"the image's program takes more than the {image.estimated_cycles} cycles that it says")
         at, last = at + size, op.last
+    if entries != [op.entry for op in image.ops]:
+        raise ImageError(f"the image's program has ops at {brief(entries)}, not where the image says")
 
 
 def _times(shape: Shape) -> str:

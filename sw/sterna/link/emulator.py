@@ -191,9 +191,13 @@ class Emulator:
             return Status.BAD_LENGTH, b""
         if address + words > region_words(region, self.configuration):
             return Status.BAD_ADDRESS, b""
-        if self._loading is _Loading.NONE or (self._loading is _Loading.LOADED and not repeated):
+        loaded = self._loading is _Loading.LOADED
+        if self._loading is _Loading.NONE or (loaded and region is Region.PROGRAM and not repeated):
             return Status.NOT_LOADED, b""
+        if loaded and repeated:
+            return _OK
         if not self._machine.write(region, address, data):
+            self._loading = _Loading.NONE
             return Status.BAD_TRIT, b""
         if not repeated:
             self._image_crc = crc32c(data, self._image_crc)

@@ -10,11 +10,12 @@ Damaged frames are counted and dropped without an answer; empty frames (two deli
 Sequence numbers make writes idempotent and runs happen once. The device expects the sequence number after that of the
 last request it took. A request with the expected number is executed, and taken whatever its status. One that lies up
 to 127 behind is a repetition: it is answered again, and executed again where that changes nothing (WRITE, INPUT, READ,
-RESULT; a repeated WRITE does not enter the image's CRC, and is allowed after COMMIT too); BEGIN, COMMIT and START are
-answered with the status that their checks find now, without being executed (COMMIT: OK or NOT_LOADED; START: OK or
-NOT_LOADED or BAD_ADDRESS, without waiting). One that lies ahead (a frame before it was lost) is answered
-OUT_OF_ORDER, with the expected number as its only data byte, and not executed; the driver goes back and sends from
-there. SYNC is always executed and sets the expected number to its own plus one. Every other status but OK has no data.
+RESULT; a repeated WRITE does not enter the image's CRC; after COMMIT it stores nothing, since a run may be reading what
+it stored); BEGIN, COMMIT and START are answered with the status that their checks find now, without being executed
+(COMMIT: OK or NOT_LOADED; START: OK or NOT_LOADED or BAD_ADDRESS, without waiting). One that lies ahead (a frame before
+it was lost) is answered OUT_OF_ORDER, with the expected number as its only data byte, and not executed; the driver goes
+back and sends from there. SYNC is always executed and sets the expected number to its own plus one. Every other status
+but OK has no data.
 
 A device that was reset holds no image; START and RESULT then answer NOT_LOADED whatever their sequence number, so
 that no repetition turns into a stale result. A driver leaves at most ``WINDOW_FRAMES`` requests, of ``WINDOW_BYTES``
@@ -57,8 +58,10 @@ class Opcode(IntEnum):
     """``configuration digest 8 bytes`` → nothing. Forgets the image and starts a new one; clears the image's CRC."""
     WRITE = 0x11
     """``region u8 · address u24 · words`` → nothing. Words of ``sterna.spec.image.Region``, whole ones only (else
-    BAD_LENGTH); BAD_ADDRESS for another region, or if the last word lies outside it. After any refusal the driver goes
-    back to BEGIN: what a refused WRITE has written, and its share of the CRC, are not specified."""
+    BAD_LENGTH); BAD_ADDRESS for another region, or if the last word lies outside it. After COMMIT, any region but the
+    program may be written, words that no run under way reads: that is how networks larger than the memories are
+    streamed. After any refusal the driver goes back to BEGIN: what a refused WRITE has written, and its share of the
+    CRC, are not specified."""
     COMMIT = 0x12
     """``CRC-32C u32`` → nothing. The CRC is over the words of all WRITE requests since BEGIN, in order."""
     INPUT = 0x20
@@ -87,10 +90,11 @@ class Status(IntEnum):
     WRONG_CONFIGURATION = 4
     """BEGIN: the image was made for another configuration."""
     NOT_LOADED = 5
-    """START or RESULT without a complete, checked image; WRITE or COMMIT outside BEGIN … COMMIT, unless repeated."""
+    """START, RESULT or a WRITE of more than BEGIN … COMMIT allows without a complete, checked image; COMMIT, or a WRITE
+    of the program, outside BEGIN … COMMIT, unless repeated."""
     BAD_ADDRESS = 6
     BAD_TRIT = 7
-    """WRITE: a weight word holds the illegal trit code. Nothing of that word was written."""
+    """WRITE: a weight word holds the illegal trit code. Nothing of that word was written; the image is forgotten."""
     BAD_CHECKSUM = 8
     """COMMIT: the CRC differs; the image is forgotten."""
     BUSY = 9

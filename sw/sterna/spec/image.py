@@ -5,12 +5,17 @@
 
 Each section is the words of one memory region from an address on, exactly as WRITE carries them; the header lists them
 as ``[region, address, bytes]`` and gives the entry points that the driver needs. All numbers are little-endian.
+
+What fits is written once, when the image is loaded. The rest is *streamed*: it belongs to a segment of the program and
+is written again for each run, over what an earlier segment needed, while the segment before is running.
 """
 
 import json
 import struct
-from dataclasses import asdict, dataclass, field, fields
+from bisect import bisect_right
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import IntEnum
+from itertools import accumulate
 from typing import Any, Self
 
 from sterna.spec import strict_json
@@ -91,32 +96,74 @@ class TensorPlace:
 
 @dataclass(frozen=True)
 class OpPlace:
-    """One op of the program: it begins at program word ``entry``, reads ``sources`` and writes ``tensor``."""
+    """One op of the program: it begins at program word ``entry``, reads ``sources`` and writes ``tensor``, or, if the
+    layer was split, those channels of it that follow what the op before has written."""
 
     tensor: TensorPlace
     entry: int
     sources: tuple[str, ...]
 
 
+MAX_SEGMENT_OPS = 255
+"""START's limit of ops is a byte."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Consecutive ops that one START runs, and what is to be written before: words that may lie over those of any other
+    segment's sections, never over the image's own."""
+
+    ops: int
+    """How many: 1…``MAX_SEGMENT_OPS``."""
+    sections: tuple[Section, ...] = field(default=(), repr=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """A program image. ``input`` is written before, ``outputs`` are read after each run of the program at ``entry``."""
+    """A program image. ``input`` is written before, ``outputs`` are read after each run of all segments in order."""
 
     digest: bytes
     """Of the configuration it was compiled for."""
-    entry: int
     slot_offset: int
     """Activation words from slot 0's input and outputs to slot 1's."""
     input: TensorPlace
     outputs: tuple[TensorPlace, ...]
     ops: tuple[OpPlace, ...]
-    """The program's ops, in order; each can be started on its own."""
+    """The program's ops, in order; each can be started on its own. A layer that was split is several of them."""
+    segments: tuple[Segment, ...]
+    """Of the program, in order; together all of its ops."""
     estimated_cycles: int
     """Upper bound of a run's cycles: every position of every chunk issued, every sum drained."""
     sections: tuple[Section, ...] = field(repr=False)
+    """What is written when the image is loaded."""
+
+    @property
+    def streamed_bytes(self) -> int:
+        """Bytes of sections that each run has to write."""
+        return sum(len(section.data) for segment in self.segments for section in segment.sections)
+
+    def first_op(self, segment: int) -> int:
+        """Number of a segment's first op."""
+        return sum(each.ops for each in self.segments[:segment])
+
+    def segment_of(self, op: int) -> int:
+        """Number of the segment that an op belongs to."""
+        return bisect_right(list(accumulate(segment.ops for segment in self.segments)), op)
+
+    def tensor(self, name: str) -> TensorPlace:
+        """The place of the input or of what an op writes; what several ops write, of its whole."""
+        if name == self.input.name:
+            return self.input
+        parts = [op.tensor for op in self.ops if op.tensor.name == name]
+        whole = replace(
+            parts[0].layout,
+            channels=sum(part.layout.channels for part in parts),
+            pixel=sum(part.layout.pixel for part in parts),
+        )
+        return TensorPlace(name, parts[0].word, whole)
 
     def payload_crc(self) -> int:
-        """CRC-32C over the words of all sections in order: COMMIT's argument."""
+        """CRC-32C over the words of the image's own sections in order: COMMIT's argument."""
         crc = None
         for section in self.sections:
             crc = crc32c(section.data, crc)
@@ -125,17 +172,18 @@ class Image:
     def to_bytes(self) -> bytes:
         """The image as a file's bytes; the same image gives the same bytes."""
         header = {
-            "entry": self.entry,
             "slot_offset": self.slot_offset,
             "input": asdict(self.input),
             "outputs": [asdict(place) for place in self.outputs],
             "ops": [asdict(place) for place in self.ops],
+            "segments": [[segment.ops, _listed(segment.sections)] for segment in self.segments],
             "estimated_cycles": self.estimated_cycles,
-            "sections": [[int(s.region), s.address, len(s.data)] for s in self.sections],
+            "sections": _listed(self.sections),
         }
         text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
         body = MAGIC + struct.pack("<I", FORMAT_VERSION) + self.digest + struct.pack("<I", len(text)) + text
-        body += b"".join(s.data for s in self.sections)
+        streamed = (section for segment in self.segments for section in segment.sections)
+        body += b"".join(section.data for section in (*self.sections, *streamed))
         return body + struct.pack("<I", crc32c(body))
 
     @classmethod
@@ -163,32 +211,35 @@ class Image:
 
     @classmethod
     def _from_parts(cls, digest: bytes, header: Any, payload: bytes) -> Self:
-        keys = {"entry", "slot_offset", "input", "outputs", "ops", "estimated_cycles", "sections"}
+        keys = {"slot_offset", "input", "outputs", "ops", "segments", "estimated_cycles", "sections"}
         _require(isinstance(header, dict), "not an object")
         _require(header.keys() >= keys, "lacks", min(keys - header.keys(), default=""))
         _require(header.keys() <= keys, "unknown key", min(header.keys() - keys, default=""))
-        for name in ("outputs", "ops", "sections"):
+        for name in ("outputs", "ops", "segments"):
             _require(isinstance(header[name], list), name, header[name])
-        for name in ("entry", "slot_offset", "estimated_cycles"):
+        for name in ("slot_offset", "estimated_cycles"):
             _require(_is_count(header[name]), name, header[name])
-        sections, at = [], 0
-        for entry in header["sections"]:
-            known = isinstance(entry, list) and len(entry) == 3 and all(map(_is_count, entry)) and entry[0] in _REGIONS
-            _require(known, "section", entry)
-            region, address, size = entry
-            sections.append(Section(Region(region), address, payload[at : at + size]))
-            at += size
+        sections, at = _sections(header["sections"], payload, 0)
+        ops = tuple(map(_op, header["ops"]))
+        segments = []
+        for entry in header["segments"]:
+            known = isinstance(entry, list) and len(entry) == 2 and _is_count(entry[0])
+            _require(known and 1 <= entry[0] <= MAX_SEGMENT_OPS, "segment", entry)
+            streamed, at = _sections(entry[1], payload, at)
+            segments.append(Segment(entry[0], streamed))
+        of_segments = sum(segment.ops for segment in segments)
+        _require(of_segments == len(ops) > 0, f"segments of {of_segments} ops in all, where there are {len(ops)}")
         if at != len(payload):
             raise ImageError(f"program image has {len(payload)} bytes of sections; its header says {at}")
         return cls(
             digest=digest,
-            entry=header["entry"],
             slot_offset=header["slot_offset"],
             estimated_cycles=header["estimated_cycles"],
             input=_place(header["input"]),
             outputs=tuple(map(_place, header["outputs"])),
-            ops=tuple(map(_op, header["ops"])),
-            sections=tuple(sections),
+            ops=ops,
+            segments=tuple(segments),
+            sections=sections,
         )
 
 
@@ -197,6 +248,23 @@ _REGIONS = set(map(int, Region))
 
 def _is_count(value: Any) -> bool:
     return type(value) is int and 0 <= value < 1 << 48
+
+
+def _listed(sections: tuple[Section, ...]) -> list[list[int]]:
+    return [[int(section.region), section.address, len(section.data)] for section in sections]
+
+
+def _sections(entries: Any, payload: bytes, at: int) -> tuple[tuple[Section, ...], int]:
+    """The sections whose bytes begin at ``at``, and where they end."""
+    _require(isinstance(entries, list), "sections", entries)
+    sections = []
+    for entry in entries:
+        known = isinstance(entry, list) and len(entry) == 3 and all(map(_is_count, entry)) and entry[0] in _REGIONS
+        _require(known, "section", entry)
+        region, address, size = entry
+        sections.append(Section(Region(region), address, payload[at : at + size]))
+        at += size
+    return tuple(sections), at
 
 
 _LAYOUT = {field.name for field in fields(TensorLayout)}

@@ -39,7 +39,7 @@ class Register(IntEnum):
     REQUANTISER_STALLS = 13
     """… in which the lanes waited until their sums could be captured."""
     MEMORY_STALLS = 14
-    """… in which the feeders gave way to another user of the activation memory."""
+    """… in which the feeders gave way to another user of the activation or weight memories."""
     ISSUED = 15
     """Blocks issued to the lanes."""
     STORED = 16

@@ -96,14 +96,14 @@ class Protocol:
             return Status.BAD_LENGTH
         if address + len(data) // size > region_words(region, self.c):
             return Status.BAD_ADDRESS
-        if not (self.open or (repeated and self.loaded)):
+        if not (self.open or (self.loaded and (repeated or region != Region.PROGRAM))):
             return Status.NOT_LOADED
         for k in range(len(data) // size):
             word = int.from_bytes(data[k * size : (k + 1) * size], "little")
             if region == Region.WEIGHTS and any(word >> bit & 3 == 2 for bit in range(0, 8 * size, 2)):
-                self.open = self.open and repeated
+                self.open, self.loaded = self.open and repeated, self.loaded and repeated
                 return Status.BAD_TRIT
-            if self.open:
+            if not (self.loaded and repeated):
                 self.notes.writes.append((region, address + k, word))
         if not repeated:
             self.crc = crc32c(data, self.crc)
@@ -186,10 +186,12 @@ class Core:
 
     async def _take_writes(self, ctx: Any) -> None:
         port = self.ports.write
-        async for _, _, strobe, region, address, word in ctx.tick().sample(
-            port.strobe, port.region, port.address, port.data
-        ):
-            if strobe:
+        while True:
+            await self._pause(ctx)
+            ctx.set(port.ready, 1)
+            *_, valid, region, address, word = await ctx.tick().sample(port.valid, port.region, port.address, port.data)
+            ctx.set(port.ready, 0)
+            if valid:
                 size = word_bytes(Region(region), self.c)
                 self.notes.writes.append((region, address, word & ((1 << 8 * size) - 1)))
 

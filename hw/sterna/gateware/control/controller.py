@@ -44,8 +44,8 @@ class Controller(wiring.Component):
     Latency: about 10 cycles from request to answer, plus the walk. Throughput: WRITE about ``2 + bytes`` cycles per
     word; INPUT ``1 + 1 / simd`` per activation; RESULT about 5 per activation; READ about 10 per register. Flow
     control: valid/ready; waits only for the host to take answers, for ``starts``, for a run to end (RESULT) and for
-    the core to take inputs and answer reads. Bad input: every request that arrives is answered; see ``Status``.
-    Whatever came before, the next SYNC is answered once the core's run ends.
+    the core to take words and inputs and answer reads. Bad input: every request that arrives is answered; see
+    ``Status``. Whatever came before, the next SYNC is answered once the core's run ends.
     Cost at simd 4, pe 8, the register file counted: 755 LUT4, 204 FF, 1 EBR on iCE40.
 
     Parameters
@@ -354,7 +354,7 @@ class Controller(wiring.Component):
             with m.Elif(self._beyond):
                 self._refuse(m, Status.BAD_ADDRESS)
             with m.Elif(self._is(Opcode.WRITE)):
-                with m.If(self._open | (self._repeated & self._loaded)):
+                with m.If(self._open | (self._loaded & (self._repeated | (self._kind != Region.PROGRAM)))):
                     m.next = "TAKE WORD"
                 with m.Else():
                     self._refuse(m, Status.NOT_LOADED)
@@ -391,16 +391,18 @@ class Controller(wiring.Component):
                     m.next = "STORE WORD"
 
         with m.State("STORE WORD"):
-            # A repeated WRITE after COMMIT finds its words stored.
-            m.d.comb += [self.write.strobe.eq(~self._illegal & self._open), self._next_address.eq(1)]
+            # A repeated WRITE after COMMIT finds its words stored, and a run may be reading them.
+            done = Signal()
+            m.d.comb += [done.eq(self._loaded & self._repeated), self.write.valid.eq(~self._illegal & ~done)]
             with m.If(self._illegal):
                 with m.If(~self._repeated):
-                    m.d.sync += self._open.eq(0)
+                    m.d.sync += [self._open.eq(0), self._loaded.eq(0)]
                 self._refuse(m, Status.BAD_TRIT)
-            with m.Elif(self._ended):
-                m.next = "STATUS"
-            with m.Else():
+            with m.Elif(done | self.write.ready):
+                m.d.comb += self._next_address.eq(1)
                 m.next = "TAKE WORD"
+                with m.If(self._ended):
+                    m.next = "STATUS"
 
         with m.State("INPUT"):
             m.d.comb += [self.inputs.valid.eq(self.requests.valid), self.requests.ready.eq(self.inputs.ready)]

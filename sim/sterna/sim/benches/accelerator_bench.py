@@ -5,12 +5,14 @@ Parameters: ``configuration`` (its fields), ``seed``, ``stalls``, ``widths`` of 
 """
 
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import cocotb
 import numpy as np
 
 from sterna.compiler import compile_network
+from sterna.driver.streaming import overlap
 from sterna.golden import trace
 from sterna.sim.bench import parameters
 from sterna.sim.link import Answer, Link
@@ -30,7 +32,7 @@ from sterna.spec.frames import (
     start_arguments,
     write_header,
 )
-from sterna.spec.image import Image, TensorPlace, word_bytes
+from sterna.spec.image import Image, Section, TensorPlace, word_bytes
 from sterna.spec.registers import MAGIC, Register, State
 
 WRITE_BYTES = MAX_CONTENT - 2 - 4
@@ -57,6 +59,8 @@ class Bench:
                                         block=self.configuration.pe, density=given["density"])  # fmt: skip
         self.image: Image = compile_network(self.network, self.configuration)
         self.images = random_images(self.random, self.network, given["images"])
+        self.under_way: tuple[tuple[Section, ...], int] = (), 0
+        """Streamed sections that the last run reads, and its slot."""
         self.scores = Scoreboard("outputs")
         Monitor(dut, "rx", lambda item: None)
         Monitor(dut, "tx", lambda item: None)
@@ -76,16 +80,17 @@ class Bench:
     async def load(self) -> None:
         """Writes the image, pipelined, and has it checked."""
         await self.link.call(Opcode.BEGIN, self.image.digest)
-        written = []
-        for section in self.image.sections:
-            size = word_bytes(section.region, self.configuration)
-            step = WRITE_BYTES // size * size
-            for at in range(0, len(section.data), step):
-                header = write_header(section.region, section.address + at // size)
-                written.append(await self.link.submit(Opcode.WRITE, header + section.data[at : at + step]))
+        written = [await self.link.submit(Opcode.WRITE, words) for words in self._writes(self.image.sections)]
         for answer in written:
             await self.link.result(answer)
         await self.link.call(Opcode.COMMIT, commit_arguments(self.image.payload_crc()))
+
+    def _writes(self, sections: tuple[Section, ...]) -> Iterator[bytes]:
+        for section in sections:
+            size = word_bytes(section.region, self.configuration)
+            step = WRITE_BYTES // size * size
+            for at in range(0, len(section.data), step):
+                yield write_header(section.region, section.address + at // size) + section.data[at : at + step]
 
     async def infer(self, flags: int) -> None:
         """Runs all images through the two slots in turn and scores the outputs against golden."""
@@ -97,12 +102,24 @@ class Bench:
             if len(pending) == 2:  # this slot's former run
                 await self._score(pending.pop(0))
             await self._submit_input(self.image.input.word + offset, self.image.input.layout.scatter(values))
-            run = start_arguments(self.image.entry, offset, flags | (StartFlag.SLOT if slot else 0))
-            await self.link.submit(Opcode.START, run)
+            await self._submit_run(offset, flags | (StartFlag.SLOT if slot else 0))
             pending.append([(place, await self._submit_result(slot, place)) for place in self.image.outputs])
             self.scores.expect([tensors[place.name][index].tolist() for place in self.image.outputs])
         for results in pending:
             await self._score(results)
+
+    async def _submit_run(self, offset: int, flags: int) -> None:
+        """All segments; the words of each are on their way while the one before runs, if they do not lie over it."""
+        image = self.image
+        for index, segment in enumerate(image.segments):
+            under_way, slot = self.under_way
+            if overlap(under_way, segment.sections, self.configuration):
+                await self.link.submit(Opcode.RESULT, result_arguments(slot, image.outputs[0].word, 1))
+            for words in self._writes(segment.sections):
+                await self.link.submit(Opcode.WRITE, words)
+            run = start_arguments(image.ops[image.first_op(index)].entry, offset, flags, segment.ops)
+            await self.link.submit(Opcode.START, run)
+            self.under_way = segment.sections, flags & StartFlag.SLOT
 
     async def _submit_input(self, word: int, activations: np.ndarray) -> None:
         simd = self.configuration.simd
@@ -166,12 +183,12 @@ async def refuses_what_it_must(dut: Handle) -> None:
     async def refusal(opcode: Opcode, arguments: bytes) -> Status:
         return await link.status(await link.submit(opcode, arguments))
 
-    assert await refusal(Opcode.START, start_arguments(image.entry, 0, 0)) == Status.NOT_LOADED
+    assert await refusal(Opcode.START, start_arguments(image.ops[0].entry, 0, 0)) == Status.NOT_LOADED
     assert await refusal(Opcode.RESULT, result_arguments(0, 0, 1)) == Status.NOT_LOADED
     assert await refusal(Opcode.BEGIN, bytes(8)) == Status.WRONG_CONFIGURATION
     await link.call(Opcode.BEGIN, image.digest)
     assert await refusal(Opcode.COMMIT, commit_arguments(image.payload_crc())) == Status.BAD_CHECKSUM
-    assert await refusal(Opcode.START, start_arguments(image.entry, 0, 0)) == Status.NOT_LOADED
+    assert await refusal(Opcode.START, start_arguments(image.ops[0].entry, 0, 0)) == Status.NOT_LOADED
     await bench.load()
     assert await bench.registers(Register.STATE) == [State.LOADED]
     await bench.infer(0)
