@@ -27,6 +27,7 @@ from sterna.sim.device import open_simulation
 from sterna.sim.networks import random_images, random_network
 from sterna.spec.configuration import Configuration
 from sterna.spec.errors import SternaError
+from sterna.spec.image import Image
 from sterna.spec.network import IntegerNetwork
 
 IMAGES = 3
@@ -81,6 +82,10 @@ class Verdict:
     """That were compared."""
     cycles: int
     """Of the accelerator's runs."""
+    memory_stalls: int
+    """Those of them in which feeders gave way to the link."""
+    streamed: bool
+    """Whether its weights were written while it ran."""
     failure: str | None = None
     """What was different first, None if nothing was."""
 
@@ -102,21 +107,24 @@ def make_case(seed: int, configurations: Sequence[str] = tuple(VERIFIED)) -> Cas
 
 def run_case(case: Case, *, waves: Path | None = None, coverage: Path | None = None) -> Verdict:
     """Runs one case on a simulation of its own. A difference, a refusal or a lost device is in the verdict."""
-    tensors, cycles, failure = 0, 0, None
+    tensors, counters, streamed, failure = 0, Counters(), False, None
     try:
         simulation = open_simulation(
             case.configuration.name, stalls=case.stalls, seed=case.seed % (1 << 63), power_up=case.power_up,
             waves=waves, coverage=coverage, linger=LINGER,
         )  # fmt: skip
         with Device(simulation, timeout=ANSWER_TIMEOUT, configuration=case.configuration) as device:
-            check_device(device, case)
-            tensors, cycles = len(case.network.layers) + 1, device.counters().cycles
+            streamed = check_device(device, case).streamed_bytes > 0
+            tensors, counters = len(case.network.layers) + 1, device.counters()
     except SternaError as error:
         failure = f"{type(error).__name__}: {error}"
-    return Verdict(case.seed, case.configuration.name, len(case.network.layers), tensors, cycles, failure)
+    return Verdict(
+        case.seed, case.configuration.name, len(case.network.layers), tensors, counters.cycles, counters.memory_stalls,
+        streamed, failure,
+    )  # fmt: skip
 
 
-def check_device(device: Device, case: Case) -> None:
+def check_device(device: Device, case: Case) -> Image:
     """Loads and infers; raises :class:`DifferenceError` naming the first tensor, element or counter that differs."""
     golden = trace(case.network, case.images)
     image = device.load(case.network)
@@ -136,6 +144,7 @@ def check_device(device: Device, case: Case) -> None:
                     raise DifferenceError(f"{skips}, image {n}: output {name} differs in a batch, but not by itself")
         emulated.infer(golden[case.network.input.name], activation_skip=skips.activations, block_skip=skips.blocks)
         _compare_counters(device.counters() - before, emulated.counters() - emulated_before, case, skips)
+    return image
 
 
 def _check_tensors(device: Device, case: Case, golden: dict[str, npt.NDArray[np.int8]], n: int, skips: Skips) -> None:

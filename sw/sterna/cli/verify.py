@@ -39,7 +39,8 @@ def verify(
     names = configuration or list(known.VERIFIED)
     for name in names:
         known.simulated(name)
-    totals = {name: {"networks": 0, "failed": 0, "layers": 0, "tensors": 0, "cycles": 0} for name in names}
+    added = ("streamed", "layers", "tensors", "cycles", "memory_stalls")
+    totals = {name: dict.fromkeys(("networks", "failed", *added), 0) for name in names}
     failures: list[dict[str, Any]] = []
     functional = measured.FunctionalCoverage(
         sorted({known.simulated(name).act_bits for name in names}), list(map(str, verification.SKIPS))
@@ -56,7 +57,7 @@ def verify(
                 total = totals[verdict.configuration]
                 total["networks"] += 1
                 total["failed"] += verdict.failure is not None
-                for key in ("layers", "tensors", "cycles"):
+                for key in added:
                     total[key] += getattr(verdict, key)
                 case = verification.make_case(verdict.seed, names)
                 for skips in verification.SKIPS if verdict.failure is None else ():
@@ -89,7 +90,7 @@ def verify(
 def _print(report: dict[str, Any], names: list[str]) -> None:
     first, last = report["seed"], report["seed"] + report["networks"] - 1
     print_table(f"seeds {first}…{last}: {report['failed']} of {report['networks']} networks failed",
-                ["configuration", "networks", "failed", "layers", "tensors", "cycles"], [
+                ["configuration", "networks", "failed", "streamed", "layers", "tensors", "cycles", "memory stalls"], [
         [name, *(str(value) for value in report["configurations"][name].values())] for name in names
     ])  # fmt: skip
     found = report["functional"]

@@ -9,7 +9,8 @@ from sterna.spec.network import IntegerNetwork
 
 @dataclass(frozen=True)
 class Allocation:
-    """First word of each tensor in slot 0, which of them have a place in each slot, and the words in use."""
+    """First word of each tensor in slot 0, which of them have a place in each slot, how far it is to slot 1 (0: there
+    is none), and the words in use."""
 
     word: dict[str, int]
     slotted: frozenset[str]
@@ -17,9 +18,15 @@ class Allocation:
     used: int
 
 
-def allocate(network: IntegerNetwork, ops: list[Op], layouts: dict[str, TensorLayout]) -> Allocation:
+def allocate(network: IntegerNetwork, ops: list[Op], layouts: dict[str, TensorLayout], depth: int) -> Allocation:
     """Input and outputs get a place in each of the two slots, so that the link works on one while a run uses the other;
-    a tensor between them takes the lowest gap among those that live at the same time."""
+    a tensor between them takes the lowest gap among those that live at the same time. If that takes more than ``depth``
+    words, there is but one slot."""
+    two = _allocate(network, ops, layouts, 2)
+    return two if two.used <= depth else _allocate(network, ops, layouts, 1)
+
+
+def _allocate(network: IntegerNetwork, ops: list[Op], layouts: dict[str, TensorLayout], slots: int) -> Allocation:
 
     def size(tensor: str) -> int:
         return whole_chunks(layouts[tensor].words)
@@ -29,8 +36,7 @@ def allocate(network: IntegerNetwork, ops: list[Op], layouts: dict[str, TensorLa
     for tensor in slotted:
         place[tensor] = top
         top += size(tensor)
-    slot_offset = top
-    used = base = 2 * slot_offset
+    used = base = slots * top
 
     last_use = {plane.source: index for index, op in enumerate(ops) for plane in op.planes}  # the last reader counts
     live: dict[str, int] = {}
@@ -46,4 +52,4 @@ def allocate(network: IntegerNetwork, ops: list[Op], layouts: dict[str, TensorLa
             used = max(used, at + size(name))
             live[name] = last_use.get(name, index)
         live = {tensor: until for tensor, until in live.items() if until > index}
-    return Allocation(place, frozenset(slotted), slot_offset, used)
+    return Allocation(place, frozenset(slotted), top if slots > 1 else 0, used)

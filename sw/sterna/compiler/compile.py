@@ -19,6 +19,8 @@ from sterna.spec.image import MAX_SEGMENT_OPS, Image, OpPlace, Region, Section, 
 from sterna.spec.layout import TensorLayout
 from sterna.spec.network import IntegerNetwork
 
+_FINENESSES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+"""Parts of layers that have room in a memory, as they are tried out."""
 CYCLES_PER_OP = 64
 """Bound of an op's cycles outside its outputs: descriptor, pipeline, drain."""
 CYCLES_PER_PLANE = 16
@@ -85,28 +87,43 @@ class _Plan:
 
     @classmethod
     def of(cls, network: IntegerNetwork, configuration: Configuration) -> Self:
-        c = configuration
-        ops, layouts = lower(network, c)
-        of_ops = [contents(op, c) for op in ops]
-        placement = _place(of_ops, c)
-        if any(placement.streamed):  # large layers in parts, so that one is written while another runs
+        """If not everything fits at once, layers are split: until one part can be written while another is read, and as
+        finely as it takes to stream least."""
+        ops, layouts = lower(network, configuration)
+        whole = cls._made(network, ops, layouts, configuration)
+        if not whole.streamed_bytes:
+            return whole
+        plans = [whole]
+        for fineness in _FINENESSES:
             parts = [
                 part
-                for op, each in zip(ops, of_ops, strict=True)
-                for part in split(op, layouts[op.layer.name], _parts(each, c), c)
+                for op, each in zip(ops, whole.contents, strict=True)
+                for part in split(op, layouts[op.layer.name], _parts(each, configuration, fineness), configuration)
             ]
-            if len(parts) > len(ops):
-                ops, of_ops = parts, [contents(op, c) for op in parts]
-                placement = _place(of_ops, c)
-        allocation = allocate(network, ops, layouts)
+            if len(parts) > len(plans[-1].ops):
+                plans.append(cls._made(network, parts, layouts, configuration))
+        return min(plans, key=lambda plan: (not plan.report().fits, not plan.placement.in_pairs, plan.streamed_bytes))
+
+    @classmethod
+    def _made(
+        cls, network: IntegerNetwork, ops: list[Op], layouts: dict[str, TensorLayout], configuration: Configuration
+    ) -> Self:
+        c = configuration
+        of_ops = [contents(op, c) for op in ops]
+        placement = place([each.size(c) for each in of_ops], [each.link_bytes for each in of_ops], depths(c))
+        allocation = allocate(network, ops, layouts, c.activation_depth)
         descriptors = [
             _descriptor(op, op is ops[-1], layouts, allocation, c, first)
             for op, first in zip(ops, placement.first, strict=True)
         ]
         return cls(c, ops, layouts, allocation, of_ops, placement, descriptors)
 
+    @property
+    def streamed_bytes(self) -> int:
+        return sum(each.link_bytes for each, moves in zip(self.contents, self.placement.streamed, strict=True) if moves)
+
     def report(self) -> FitReport:
-        c, placement = self.configuration, self.placement
+        c = self.configuration
         pools = [self.layouts[op.layer.name] for op in self.ops if op.layer.pool != (1, 1)]
         groups = max((layout.width * layout.pixel // c.requantisers for layout in pools), default=0)
         return FitReport(
@@ -117,7 +134,7 @@ class _Plan:
                 MemoryUse("pool", "groups", groups, c.pool_depth),
                 MemoryUse("program", "words", sum(map(len, self.descriptors)), c.program_depth),
             ),
-            sum(each.link_bytes for each, moves in zip(self.contents, placement.streamed, strict=True) if moves),
+            self.streamed_bytes,
         )
 
     def _use(self, region: Region) -> MemoryUse:
@@ -129,14 +146,10 @@ class _Plan:
         return MemoryUse(name, unit, used, available)
 
 
-def _place(of_ops: list[Contents], c: Configuration) -> Placement:
-    return place([each.size(c) for each in of_ops], [each.link_bytes for each in of_ops], depths(c))
-
-
-def _parts(of_op: Contents, c: Configuration) -> int:
-    """Into how many parts a layer is best split: three of them have room together."""
-    size, available = of_op.size(c), depths(c)
-    return max(-(-3 * size[region] // available[region]) for region in available)
+def _parts(of_op: Contents, configuration: Configuration, fineness: int) -> int:
+    """Into how many parts a layer is split so that ``fineness`` of them have room in each memory."""
+    size, available = of_op.size(configuration), depths(configuration)
+    return max(-(-fineness * size[region] // available[region]) for region in available)
 
 
 def _segments(plan: _Plan) -> Iterator[Segment]:

@@ -27,6 +27,10 @@ class FitReport:
     streamed_bytes: int = 0
     """What the memories do not hold at once, and goes over the link in every run."""
 
+    @property
+    def fits(self) -> bool:
+        return all(use.used <= use.available for use in self.memories)
+
     def check(self) -> None:
         """Raises :class:`FitError` that names every memory that is too small, and by how much."""
         over = [f"{use} ({use.used - use.available} too many)" for use in self.memories if use.used > use.available]

@@ -17,12 +17,16 @@ Words = Mapping[Region, int]
 
 @dataclass(frozen=True)
 class Placement:
-    """``first``: where each op begins in each memory; ``streamed``: whether it is; ``used``: the most words of each
-    memory that are in use at a time, more than it has if an op alone is too large."""
+    """Where ops lie."""
 
     first: list[Words]
+    """Where each begins in each memory."""
     streamed: list[bool]
+    """Whether it is."""
+    in_pairs: bool
+    """Whether neighbours that are streamed have room together."""
     used: Words
+    """The most words of each memory that are in use at a time, more than it has if an op alone is too large."""
 
 
 def place(sizes: Sequence[Words], link_bytes: Sequence[int], depths: Words) -> Placement:
@@ -46,7 +50,7 @@ def place(sizes: Sequence[Words], link_bytes: Sequence[int], depths: Words) -> P
             first[index] = top if at_top else bottom
             at_top = not at_top
     used = {region: bottom[region] + _most(sizes, streamed, region, in_pairs=in_pairs) for region in depths}
-    return Placement(first, streamed, used)
+    return Placement(first, streamed, in_pairs, used)
 
 
 def _fits(sizes: Sequence[Words], streamed: Sequence[bool], depths: Words, *, in_pairs: bool) -> bool:
