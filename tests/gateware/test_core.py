@@ -94,11 +94,13 @@ def run_core(
                     await ctx.tick()
                 if not meanwhile:
                     await write(ctx, following)
-            tensors = {}
+            tensors: dict[str, np.ndarray] = {}
             for place in image.outputs:
                 count = place.layout.words * simd
                 flat = [await read(ctx, place.word + offset + k // simd, k % simd) for k in range(count)]
-                tensors[place.name] = place.layout.gather(np.array(flat))
+                found = place.layout.gather(np.array(flat))
+                before = tensors.get(place.name, found[:, :, :0])
+                tensors[place.name] = np.concatenate([before, found], axis=2)
             outputs.append(tensors)
         counters.update({name: ctx.get(core.counters[name]) for name, _ in core.counters.shape()})
 

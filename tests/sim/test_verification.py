@@ -11,6 +11,7 @@ from sterna.link.emulator import Emulator
 from sterna.sim import verification
 from sterna.sim.configurations import VERIFIED
 from sterna.sim.coverage import FunctionalCoverage
+from sterna.sim.networks import TIGHT
 from sterna.sim.verification import SKIPS, DifferenceError, check_device, make_case, run_case, verify
 
 NETWORKS = 60
@@ -26,7 +27,7 @@ def test_random_networks_do_what_golden_and_the_emulator_say(place: int) -> None
     assert sorted(verdict.seed for verdict in verdicts) == list(seeds)
     assert all(verdict.cycles > 0 and verdict.tensors > verdict.layers for verdict in verdicts)
     assert sum(verdict.memory_stalls for verdict in verdicts) > 0
-    small = list(VERIFIED.values())[place].weight_depth < 100  # of one layer, but not of all
+    small = list(VERIFIED.values())[place].weight_depth < TIGHT
     assert (sum(verdict.streamed for verdict in verdicts) > NETWORKS // 6) == small
 
 

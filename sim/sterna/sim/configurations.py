@@ -7,7 +7,7 @@ from sterna.spec.errors import ConfigurationError
 
 
 def _verified(simd: int, pe: int, requantisers: int, act_bits: int, *, streaming: bool) -> Configuration:
-    """``streaming``: weights, masks and parameters of a layer fit, those of all layers often do not."""
+    """``streaming``: weights, masks and parameters of all layers often do not fit, some layers not even alone."""
     depths = (64, 32, 16) if streaming else (4096, 2048, 512)
     return Configuration(
         name=f"verify-{simd}x{pe}", simd=simd, pe=pe, requantisers=requantisers, act_bits=act_bits, acc_bits=18,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sterna.compiler.compile import fit_report
 from sterna.spec.arithmetic import max_activation
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import OP_WORDS, PLANE_WORDS
@@ -72,18 +73,22 @@ skips; planes of several sources; average pooling; a fully connected layer. Any 
 OVERLAID = ("max-pooled",)
 """What a layer of any kind but dense may be besides."""
 DIGITS = 5
+TIGHT = 100
+"""A configuration with fewer blocks a bank has networks that it cannot hold at once."""
 
 
 def random_network(
     rng: np.random.Generator, configuration: Configuration, *, layers: int = 5, kinds: tuple[str, ...] = KINDS
 ) -> IntegerNetwork:
-    """A small network of 1…``layers`` layers of these kinds that fits the configuration, all sums included.
+    """A small network of 1…``layers`` layers of these kinds that fits the configuration, all sums included. If that has
+    little memory for weights, some have to be streamed, and layers may be too large to fit alone.
 
     Kernels of 1…7, strides of 1…4, any padding, inputs of 1…3 channels now and then, ReLU, clamped and ternary
     activations, one or two outputs.
     """
     limit = max_activation(configuration.act_bits)
-    room = _Room(configuration)
+    tight = configuration.weight_depth < TIGHT
+    room = _Room(configuration, parts=2 if tight else 1)
     while True:
         shape = (int(rng.integers(1, 10)), int(rng.integers(1, 10)), int(rng.choice([1, 2, 3, 4, 8])))
         if room.takes_tensor(shape):
@@ -114,10 +119,13 @@ def random_network(
     outputs = [chain[-1].name]
     if len(chain) > 1 and rng.random() < 0.3:
         outputs.append(chain[int(rng.integers(len(chain) - 1))].name)
-    return IntegerNetwork(
+    network = IntegerNetwork(
         name="random", act_bits=configuration.act_bits, input=spec, layers=tuple(chain), outputs=tuple(outputs),
         output_scale=(1.0,) * len(outputs), metadata={},
     )  # fmt: skip
+    if tight and not fit_report(network, configuration).fits:  # parts take program words
+        return random_network(rng, configuration, layers=layers, kinds=kinds)
+    return network
 
 
 @dataclass
@@ -125,6 +133,8 @@ class _Room:
     """What a layer may take of a configuration's memories, and what is left of the program's; counts high."""
 
     configuration: Configuration
+    parts: int
+    """How many times a memory a layer may take."""
     program: int = 0
 
     def takes_tensor(self, shape: Shape, border: int = 0) -> bool:
@@ -161,9 +171,9 @@ class _Room:
             if not self.takes_tensor(shapes[plane.source], border):
                 return False
         fits = (
-            weights <= c.weight_depth
-            and masks <= c.mask_depth
-            and parameters <= c.parameter_depth
+            weights <= self.parts * c.weight_depth
+            and masks <= self.parts * c.mask_depth
+            and parameters <= self.parts * c.parameter_depth
             and program <= c.program_depth
             and extent[1] // pool[1] * stored // c.requantisers <= c.pool_depth
             and largest * max_activation(c.act_bits) < 1 << (c.acc_bits - 1)

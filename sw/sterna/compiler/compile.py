@@ -3,18 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from math import lcm
 from typing import Self
 
 import numpy as np
 
 from sterna.compiler.allocation import Allocation, allocate
+from sterna.compiler.channels import share_channels
 from sterna.compiler.contents import MEMORIES, Contents, contents, depths, sections, split
 from sterna.compiler.fit import FitReport, MemoryUse
 from sterna.compiler.lowering import Op, OpPlane, chunk_count, lower
 from sterna.compiler.placement import Placement, Words, place
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor
-from sterna.spec.errors import EncodingError, FitError
+from sterna.spec.errors import EncodingError, FitError, ModelError
 from sterna.spec.image import MAX_SEGMENT_OPS, Image, OpPlace, Region, Section, Segment, TensorPlace
 from sterna.spec.layout import TensorLayout
 from sterna.spec.network import IntegerNetwork
@@ -38,7 +40,7 @@ def compile_network(network: IntegerNetwork, configuration: Configuration) -> Im
     c, layouts, allocation = configuration, plan.layouts, plan.allocation
 
     def place(tensor: str) -> TensorPlace:
-        return TensorPlace(tensor, allocation.word[tensor], layouts[tensor])
+        return TensorPlace(plan.layer_of.get(tensor, tensor), allocation.word[tensor], layouts[tensor])
 
     def written(op: Op) -> TensorPlace:
         whole = place(op.layer.name)
@@ -53,9 +55,9 @@ def compile_network(network: IntegerNetwork, configuration: Configuration) -> Im
         digest=c.digest,
         slot_offset=allocation.slot_offset,
         input=place(network.input.name),
-        outputs=tuple(map(place, network.outputs)),
+        outputs=tuple(map(place, plan.network.outputs)),
         ops=tuple(
-            OpPlace(written(op), entry, tuple(plane.source for plane in op.planes))
+            OpPlace(written(op), entry, tuple(place(plane.source).name for plane in op.planes))
             for op, entry in zip(plan.ops, accumulate(map(len, plan.descriptors), initial=0), strict=False)
         ),
         segments=tuple(_segments(plan)),
@@ -77,6 +79,10 @@ class _Plan:
     """A network's ops, with everything that they need and where it lies."""
 
     configuration: Configuration
+    network: IntegerNetwork
+    """With layers in parts where one does not fit alone."""
+    layer_of: dict[str, str]
+    """The layer that each of its layers is, or is a part of."""
     ops: list[Op]
     layouts: dict[str, TensorLayout]
     allocation: Allocation
@@ -87,10 +93,25 @@ class _Plan:
 
     @classmethod
     def of(cls, network: IntegerNetwork, configuration: Configuration) -> Self:
-        """If not everything fits at once, layers are split: until one part can be written while another is read, and as
-        finely as it takes to stream least."""
+        """Where a layer alone is too large for a memory, its channels are shared out until its parts fit."""
+        plan = whole = cls._streamed(network, {}, configuration)
+        parts: dict[str, int] = {}
+        unit = lcm(configuration.pe, configuration.simd)
+        while (name := plan.too_large()) and parts.get(name, 1) * unit < network.shape(name)[2]:
+            parts[name] = 2 * parts.get(name, 1)
+            try:
+                shared, layer_of = share_channels(network, parts, unit)
+            except ModelError:  # too many planes
+                return whole
+            plan = cls._streamed(shared, layer_of, configuration)
+        return plan if plan.report().fits else whole
+
+    @classmethod
+    def _streamed(cls, network: IntegerNetwork, layer_of: dict[str, str], configuration: Configuration) -> Self:
+        """If not everything fits at once, fully connected layers are split: until one part can be written while another
+        is read, and as finely as it takes to stream least."""
         ops, layouts = lower(network, configuration)
-        whole = cls._made(network, ops, layouts, configuration)
+        whole = cls._made(network, layer_of, ops, layouts, configuration)
         if not whole.streamed_bytes:
             return whole
         plans = [whole]
@@ -101,12 +122,17 @@ class _Plan:
                 for part in split(op, layouts[op.layer.name], _parts(each, configuration, fineness), configuration)
             ]
             if len(parts) > len(plans[-1].ops):
-                plans.append(cls._made(network, parts, layouts, configuration))
+                plans.append(cls._made(network, layer_of, parts, layouts, configuration))
         return min(plans, key=lambda plan: (not plan.report().fits, not plan.placement.in_pairs, plan.streamed_bytes))
 
     @classmethod
     def _made(
-        cls, network: IntegerNetwork, ops: list[Op], layouts: dict[str, TensorLayout], configuration: Configuration
+        cls,
+        network: IntegerNetwork,
+        layer_of: dict[str, str],
+        ops: list[Op],
+        layouts: dict[str, TensorLayout],
+        configuration: Configuration,
     ) -> Self:
         c = configuration
         of_ops = [contents(op, c) for op in ops]
@@ -116,7 +142,15 @@ class _Plan:
             _descriptor(op, op is ops[-1], layouts, allocation, c, first)
             for op, first in zip(ops, placement.first, strict=True)
         ]
-        return cls(c, ops, layouts, allocation, of_ops, placement, descriptors)
+        return cls(c, network, layer_of, ops, layouts, allocation, of_ops, placement, descriptors)
+
+    def too_large(self) -> str | None:
+        """A layer that does not fit alone, if there is one."""
+        for op, each in zip(self.ops, self.contents, strict=True):
+            size = each.size(self.configuration)
+            if any(size[region] > depth for region, depth in depths(self.configuration).items()):
+                return self.layer_of.get(op.layer.name, op.layer.name)
+        return None
 
     @property
     def streamed_bytes(self) -> int:
@@ -142,7 +176,8 @@ class _Plan:
         used, available = self.placement.used[region], depths(self.configuration)[region]
         if used > available:  # which is one layer's fault: a network of small ones is streamed
             sizes = [each.size(self.configuration)[region] for each in self.contents]
-            name += f" of layer {self.ops[sizes.index(max(sizes))].layer.name!r}"
+            largest = self.ops[sizes.index(max(sizes))].layer.name
+            name += f" of layer {self.layer_of.get(largest, largest)!r}"
         return MemoryUse(name, unit, used, available)
 
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from math import prod
 from types import TracebackType
 from typing import Self
@@ -217,7 +218,11 @@ class Device:
                 collected += 1
                 if progress:
                     progress(collected, len(rows))
-        flat = tuple(output[:, 0, 0] if output.shape[1:3] == (1, 1) else output for output in outputs)
+        whole = tuple(
+            np.concatenate([output for _, output in parts], axis=3)
+            for _, parts in groupby(zip(image.outputs, outputs, strict=True), key=lambda part: part[0].name)
+        )
+        flat = tuple(output[:, 0, 0] if output.shape[1:3] == (1, 1) else output for output in whole)
         return flat if len(flat) > 1 else flat[0]
 
     def linear(
@@ -237,11 +242,10 @@ class Device:
             raise DeviceRefusedError("only an image is loaded; linear needs the network, to check x", Status.NOT_LOADED)
         layer = self._network.layer(name)
         rows = layer.input.quantise(x)
-        source = image.tensor(layer.input.name)
         flags = _flags(activation_skip, block_skip)
-        output = np.empty((len(rows), *_shape(image.tensor(name))), np.int32)
+        output = np.empty((len(rows), *layer.shape(name)), np.int32)
         reading_due = self._runs_per_reading(image)
-        first = 0  # channel of the op; a layer that was split has several
+        first = 0  # channel of the op; a layer in parts has several
         with self._exchange():
             for index, op in enumerate(image.ops):
                 if op.tensor.name != name:
@@ -251,7 +255,7 @@ class Device:
                 # Requests are carried out in order, so the next input waits on the device for the result before it.
                 pending: deque[list[Request]] = deque()
                 for n, row in enumerate(rows):
-                    self._submit_tensor(source, 0, row)
+                    self._submit_parts(image.parts(layer.input.name), row)
                     self._submit_segment(image, image.segment_of(index), op.entry, 0, flags, 1)
                     pending.append(self._submit_result(image, 0, op.tensor))
                     if n:
@@ -419,6 +423,14 @@ class Device:
 
     def _submit_input(self, image: Image, slot: int, tensor: npt.NDArray[np.int8]) -> None:
         self._submit_tensor(image.input, slot * image.slot_offset, tensor)
+
+    def _submit_parts(self, places: list[TensorPlace], tensor: npt.NDArray[np.int8]) -> None:
+        """``tensor``: int8 (height, width, channels) of all parts."""
+        first = 0
+        for place in places:
+            end = first + place.layout.channels
+            self._submit_tensor(place, 0, tensor[:, :, first:end])
+            first = end
 
     def _submit_tensor(self, place: TensorPlace, offset: int, tensor: npt.NDArray[np.int8]) -> None:
         flat = place.layout.scatter(tensor)

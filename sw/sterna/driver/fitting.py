@@ -1,6 +1,8 @@
 """Whether an image goes with a configuration (and a network), checked before anything is sent."""
 
 import struct
+from collections import Counter
+from collections.abc import Sequence
 from itertools import product
 
 from sterna.driver.streaming import overlap
@@ -33,13 +35,21 @@ def check_image(image: Image, configuration: Configuration, network: IntegerNetw
     if image.input.word % CHUNK:
         raise ImageError(f"the image's input begins at word {image.input.word}; allowed: multiples of {CHUNK}")
     if network is not None:
-        for place in (image.input, *image.outputs, *(image.tensor(op.tensor.name) for op in image.ops)):
-            shape, found = network.shape(place.name), (place.layout.height, place.layout.width, place.layout.channels)
-            if found != shape:
-                raise ImageError(
-                    f"the image's tensor {place.name!r} has {_times(found)} activations; the network's has "
-                    f"{_times(shape)}"
-                )
+        for places in ([image.input], image.outputs, [op.tensor for op in image.ops]):
+            _check_shapes(places, network)
+
+
+def _check_shapes(places: Sequence[TensorPlace], network: IntegerNetwork) -> None:
+    """Tensors, or all their parts, are as large as the network's."""
+    channels: Counter[str] = Counter()
+    for place in places:
+        channels[place.name] += place.layout.channels
+    for place in places:
+        shape, found = network.shape(place.name), (place.layout.height, place.layout.width, channels[place.name])
+        if found != shape:
+            raise ImageError(
+                f"the image's tensor {place.name!r} has {_times(found)} activations; the network's has {_times(shape)}"
+            )
 
 
 def _check_sections(image: Image, configuration: Configuration) -> None:

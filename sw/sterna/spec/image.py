@@ -13,7 +13,7 @@ is written again for each run, over what an earlier segment needed, while the se
 import json
 import struct
 from bisect import bisect_right
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from enum import IntEnum
 from itertools import accumulate
 from typing import Any, Self
@@ -96,8 +96,8 @@ class TensorPlace:
 
 @dataclass(frozen=True)
 class OpPlace:
-    """One op of the program: it begins at program word ``entry``, reads ``sources`` and writes ``tensor``, or, if the
-    layer was split, those channels of it that follow what the op before has written."""
+    """One op of the program: it begins at program word ``entry``, reads ``sources`` and writes ``tensor``. If its layer
+    is in parts, they are ops of their own, whose tensors have the layer's name and hold its channels in order."""
 
     tensor: TensorPlace
     entry: int
@@ -128,6 +128,7 @@ class Image:
     """Activation words from slot 0's input and outputs to slot 1's."""
     input: TensorPlace
     outputs: tuple[TensorPlace, ...]
+    """Those of one name follow each other: parts of one tensor, in the order of channels."""
     ops: tuple[OpPlace, ...]
     """The program's ops, in order; each can be started on its own. A layer that was split is several of them."""
     segments: tuple[Segment, ...]
@@ -150,17 +151,11 @@ class Image:
         """Number of the segment that an op belongs to."""
         return bisect_right(list(accumulate(segment.ops for segment in self.segments)), op)
 
-    def tensor(self, name: str) -> TensorPlace:
-        """The place of the input or of what an op writes; what several ops write, of its whole."""
+    def parts(self, name: str) -> list[TensorPlace]:
+        """The place of the input or of what an op writes; of its parts if it has several, in the order of channels."""
         if name == self.input.name:
-            return self.input
-        parts = [op.tensor for op in self.ops if op.tensor.name == name]
-        whole = replace(
-            parts[0].layout,
-            channels=sum(part.layout.channels for part in parts),
-            pixel=sum(part.layout.pixel for part in parts),
-        )
-        return TensorPlace(name, parts[0].word, whole)
+            return [self.input]
+        return [op.tensor for op in self.ops if op.tensor.name == name]
 
     def payload_crc(self) -> int:
         """CRC-32C over the words of the image's own sections in order: COMMIT's argument."""

@@ -6,6 +6,7 @@ Parameters: ``configuration`` (its fields), ``seed``, ``stalls``, ``widths`` of 
 
 import struct
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 import cocotb
@@ -104,7 +105,7 @@ class Bench:
             await self._submit_input(self.image.input.word + offset, self.image.input.layout.scatter(values))
             await self._submit_run(offset, flags | (StartFlag.SLOT if slot else 0))
             pending.append([(place, await self._submit_result(slot, place)) for place in self.image.outputs])
-            self.scores.expect([tensors[place.name][index].tolist() for place in self.image.outputs])
+            self.scores.expect([tensors[name][index].tolist() for name in self.network.outputs])
         for results in pending:
             await self._score(results)
 
@@ -139,9 +140,12 @@ class Bench:
         ]
 
     async def _score(self, results: Pending) -> None:
-        for place, answers in results:
-            flat = b"".join([await self.link.result(answer) for answer in answers])
-            self.scores.see(place.layout.gather(np.frombuffer(flat, np.int8)).tolist())
+        for _, parts in groupby(results, key=lambda result: result[0].name):
+            found = []
+            for place, answers in parts:
+                flat = b"".join([await self.link.result(answer) for answer in answers])
+                found.append(place.layout.gather(np.frombuffer(flat, np.int8)))
+            self.scores.see(np.concatenate(found, axis=2).tolist())
 
 
 @cocotb.test()
