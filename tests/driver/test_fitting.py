@@ -74,7 +74,9 @@ def test_a_section_out_of_bounds_is_refused(
         ({"last": False}, "the image's program has no end: op descriptor cut short"),
         ({"parameters": 1020}, r"the image's op at program word 0 reaches parameter word 10\d\d; the device has 1024"),
         ({"masks": 255}, r"the image's op at program word 0 reaches mask word 2\d\d; the device has 256"),
-        ({"height": 60_000}, r"the image's program takes more than the \d+ cycles that it says"),
+        ({"height": 4097}, r"the image's op at program word 0 has height 4097; the device has at most 4096$"),
+        ({"tail_groups": 9}, r"the image's op at program word 0 has tail_groups 9; the device has at most 8$"),
+        ({"height": 4096}, r"the image's program takes more than the \d+ cycles that it says"),
     ],
 )
 def test_a_program_that_does_not_end_in_time_or_leaves_its_memories_is_refused(

@@ -10,6 +10,7 @@ from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import OpDescriptor
 from sterna.spec.errors import EncodingError, ImageError
 from sterna.spec.image import Image, Region, TensorPlace, region_words, word_bytes
+from sterna.spec.limits import op_limits, plane_limits
 from sterna.spec.network import IntegerNetwork, Shape
 from sterna.spec.strict_json import brief
 
@@ -92,6 +93,14 @@ def _check_program(image: Image, configuration: Configuration) -> None:
         for name, (end, depth) in ends.items():
             if end > depth:
                 raise ImageError(f"the image's op at program word {at} reaches {name} {end}; the device has {depth}")
+        beyond = [
+            f"{name} {getattr(described, name)}; the device has at most {limit}"
+            for described, limits in ((op, op_limits(c)), *((plane, plane_limits(c)) for plane in op.planes))
+            for name, limit in limits.items()
+            if getattr(described, name) > limit
+        ]
+        if beyond:
+            raise ImageError(f"the image's op at program word {at} has {beyond[0]}")
         scans += op.height * op.width * op.tiles * chunks
         if scans > image.estimated_cycles:
             raise ImageError(f"the image's program takes more than the {image.estimated_cycles} cycles that it says")

@@ -9,9 +9,10 @@ from gateware.streams import plain, simulate
 from sterna.gateware.control.sequencer import Sequencer
 from sterna.spec.configuration import Configuration
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor, encode_program
+from sterna.spec.limits import op_limits, plane_limits
 
 CONFIGURATION = Configuration(
-    name="test", simd=4, pe=8, act_bits=5, weight_depth=16, mask_depth=16, activation_depth=1024, parameter_depth=16,
+    name="test", simd=4, pe=8, act_bits=5, weight_depth=16, mask_depth=16, activation_depth=1024, parameter_depth=32,
     program_depth=256,
 )  # fmt: skip
 DEPTH = CONFIGURATION.activation_depth
@@ -24,7 +25,7 @@ def random_op(rng: random.Random, last: bool) -> OpDescriptor:
             slotted=rng.random() < 0.5,
             fractional=rng.random() < 0.5,
             rows=rng.randint(1, 256),
-            chunks=rng.randint(1, 8192),
+            chunks=rng.randint(1, plane_limits(CONFIGURATION)["chunks"]),
             tail=rng.randint(1, 8),
             pitch=rng.randrange(DEPTH),
             step_x=rng.randrange(64),
@@ -34,7 +35,7 @@ def random_op(rng: random.Random, last: bool) -> OpDescriptor:
     )
     pool_width, pool_height = rng.choice([1, 1, 2]), rng.choice([1, 1, 3])
     return OpDescriptor(
-        planes=planes, last=last, slotted=rng.random() < 0.5, tiles=rng.randint(1, 3),
+        planes=planes, last=last, slotted=rng.random() < 0.5, tiles=rng.randint(1, op_limits(CONFIGURATION)["tiles"]),
         width=pool_width * rng.randint(1, 3), height=pool_height * rng.randint(1, 2), tail_groups=rng.randint(1, 8),
         pool_width=pool_width, pool_height=pool_height, destination=8 * rng.randrange(64),
         minimum=rng.randint(-15, 0), maximum=rng.randint(0, 15), lead=rng.randrange(99), gap=rng.randrange(99),

@@ -10,7 +10,7 @@ from sterna.gateware.compute.capture import sum_group
 from sterna.gateware.memory.ram import Ram, ReadPort
 from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS
 from sterna.spec.configuration import Configuration
-from sterna.spec.descriptors import OP_FIELDS
+from sterna.spec.limits import bits, op_limits
 
 PARAMETER = data.StructLayout(
     {"multiplier": unsigned(MULTIPLIER_BITS), "shift": unsigned(SHIFT_BITS), "bias": signed(SUM_BITS)}
@@ -53,7 +53,7 @@ class Requantiser(wiring.Component):
         super().__init__({
             "groups": In(stream.Signature(sum_group(c))),
             "first_parameter": In((c.parameter_depth - 1).bit_length()),
-            "tail_groups": In(OP_FIELDS["tail_groups"].width),  # minus one
+            "tail_groups": In(bits(op_limits(c)["tail_groups"])),  # minus one
             "minimum": In(signed(c.act_bits)),
             "maximum": In(signed(c.act_bits)),
             "parameters": Out(ReadPort(c.parameter_depth, data.ArrayLayout(PARAMETER, c.requantisers))),

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from sterna.gateware.memory.ram import ReadPort
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import PLANE_FIELDS
+from sterna.spec.limits import bits, plane_limits
 
 OFFSET_BITS = (CHUNK - 1).bit_length()
 
@@ -22,7 +23,7 @@ def output_request(configuration: Configuration) -> data.StructLayout:
         "word": (configuration.activation_depth - 1).bit_length(),
         "rewind": 1,
         "rows": PLANE_FIELDS["rows"].width,
-        "chunks": PLANE_FIELDS["chunks"].width,
+        "chunks": bits(plane_limits(configuration)["chunks"]),
         "tail": PLANE_FIELDS["tail"].width,
         "pitch": (configuration.activation_depth - 1).bit_length(),
     })  # fmt: skip
@@ -66,11 +67,12 @@ class Scanner(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         c = self.configuration
+        request = self.outputs.payload
         busy = Signal()
         word = Signal((c.activation_depth - 1).bit_length())
         row_word = Signal.like(word)
         rows_left = Signal(PLANE_FIELDS["rows"].width)
-        chunks, chunks_left = Signal(PLANE_FIELDS["chunks"].width), Signal(PLANE_FIELDS["chunks"].width)
+        chunks, chunks_left = Signal.like(request.chunks), Signal.like(request.chunks)
         tail = Signal(PLANE_FIELDS["tail"].width)
         pitch = Signal.like(word)
         rewind = Signal()
@@ -90,7 +92,6 @@ class Scanner(wiring.Component):
             self.block_masks.address.eq(mask_pointer),
         ]
         with m.If(~busy):
-            request = self.outputs.payload
             m.d.sync += [
                 busy.eq(self.outputs.valid),
                 halfway.eq(0),

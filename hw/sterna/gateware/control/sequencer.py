@@ -13,6 +13,7 @@ from sterna.gateware.memory.packer import run_place
 from sterna.gateware.memory.ram import ReadPort, WritePort
 from sterna.spec.configuration import Configuration
 from sterna.spec.descriptors import OP_FIELDS, OP_WORDS, PLANE_FIELDS, PLANE_WORDS, WORD_BITS, Field
+from sterna.spec.limits import bits, op_limits, plane_limits
 
 
 def scheduled_output(configuration: Configuration) -> data.StructLayout:
@@ -50,7 +51,7 @@ class Sequencer(wiring.Component):
             "first_mask": Out((c.mask_depth - 1).bit_length()),
             "first_parameter": Out((c.parameter_depth - 1).bit_length()),
             "place": Out(run_place(c)),
-            "tail_groups": Out(OP_FIELDS["tail_groups"].width),
+            "tail_groups": Out(bits(op_limits(c)["tail_groups"])),
             "minimum": Out(signed(c.act_bits)),
             "maximum": Out(signed(c.act_bits)),
         })  # fmt: skip
@@ -82,11 +83,14 @@ class Sequencer(wiring.Component):
                     m.d.sync += register.eq(self.program.data[field.low : field.low + width])
             return register
 
+        of_op = {name: bits(limit) for name, limit in op_limits(c).items()}
+        of_plane = {name: bits(limit) for name, limit in plane_limits(c).items()}
+
         def op_field(name: str, width: int | None = None) -> Signal:
-            return loaded(OP_FIELDS[name], 0, width)
+            return loaded(OP_FIELDS[name], 0, of_op.get(name, width))
 
         def plane_field(name: str, width: int | None = None) -> Signal:
-            return loaded(PLANE_FIELDS[name], OP_WORDS, width)
+            return loaded(PLANE_FIELDS[name], OP_WORDS, of_plane.get(name, width))
 
         planes, last_op = op_field("planes"), op_field("last")
         tiles, width, height = op_field("tiles"), op_field("width"), op_field("height")
