@@ -1,5 +1,7 @@
 """The golden model against loops over Python integers and against torch's convolution."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 import sterna
 from golden.naive import naive_trace
 from sterna.golden import inference, load, predict, trace
+from sterna.sim.topologies import resnet8
 from sterna.spec.arithmetic import requantise
 from sterna.spec.errors import InputError, ModelError
 from sterna.spec.model_file import save_network
@@ -99,6 +102,20 @@ def test_chunks_of_images_and_rows_change_nothing(network):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inference, "CHUNK_BYTES", 1)
         assert all((tensor == expected[name]).all() for name, tensor in trace(network, images).items())
+
+
+def test_memory_does_not_grow_with_the_batch_but_for_the_outputs(monkeypatch):
+    monkeypatch.setattr(inference, "CHUNK_BYTES", 1 << 20)
+    network = resnet8()
+    peaks = []
+    for count in (16, 64):
+        images = np.zeros((count, *network.input.shape), np.int8)
+        tracemalloc.start()
+        predict(network, images)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[0] < 4 << 20
+    assert peaks[1] - peaks[0] < 1 << 16
 
 
 @settings(max_examples=30)

@@ -12,12 +12,18 @@ changes the exponents of its terms.
 ``Σ (m_i / g)·T_i``, where ``g`` is the greatest common divisor of the channel's multipliers: for balanced-ternary
 digits that is a small integer weight, and as fast as one plane. Groups of channels are matrix products side by side.
 
-Images are worked on in chunks so that what lies between two steps stays within ``CHUNK_BYTES``, as far as one output
-row of one image allows.
+**Images lie side by side.** Inside, a tensor is (height, channels, width, images): a row of one channel over all images
+of a chunk is one long run, which is what a matrix product, a copy and a multiplication by a value per channel are quick
+at. A source row is copied out once for each column of the kernel; the rows of a window then follow each other in
+memory, and windows of neighbouring output rows overlap there, so nothing is copied for the rows of the kernel.
+
+Images are worked on in chunks, and layers in blocks of rows, so that what a chunk keeps and what lies between two steps
+stay within ``CHUNK_BYTES`` each, as far as one output row and the tensors of one image allow.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -28,7 +34,8 @@ from sterna.spec.errors import ModelError
 from sterna.spec.network import IntegerNetwork, Layer, Plane, Shape
 
 CHUNK_BYTES = 8 << 20
-"""Bytes of temporaries that one step may take."""
+"""Bytes that the tensors of a chunk may take, and the temporaries of a block: few enough for a processor's caches, many
+enough that the calls to NumPy cost little."""
 FLOAT32_EXACT = 1 << 24
 FLOAT64_EXACT = 1 << 53
 
@@ -65,10 +72,10 @@ class _Convolution:
     geometry: Plane
     """The first of the planes: source, kernel size, stride, padding, groups."""
     weights: Floats
-    """(groups, kernel height · kernel width · in / groups, out / groups), float32 if all sums are exact in it, else
+    """(groups, 1, out / groups, kernel height · kernel width · in / groups), float32 if all sums are exact in it, else
     float64."""
     factor: npt.NDArray[np.float64]
-    """(out,): what the planes' multipliers have in common."""
+    """(out, 1): what the planes' multipliers have in common."""
 
 
 @dataclass(frozen=True)
@@ -79,9 +86,9 @@ class _Step:
     shape: Shape
     convolutions: list[_Convolution]
     bias: npt.NDArray[np.float64]
-    """Times ``scale``."""
+    """(out, 1), times ``scale``."""
     scale: npt.NDArray[np.float64]
-    """2^-shift."""
+    """(out, 1): 2^-shift."""
     bytes_per_row: int
     """Temporaries of one row of pooling windows of one image."""
 
@@ -89,16 +96,19 @@ class _Step:
 def _run(network: IntegerNetwork, images: npt.ArrayLike, wanted: tuple[str, ...]) -> dict[str, Activations]:
     steps = _prepare(network)
     batch = network.input.batch(images)
-    bytes_per_image = max(step.bytes_per_row * step.shape[0] for step in steps)
-    size = max(1, CHUNK_BYTES // bytes_per_image)
+    kept = prod(network.input.shape) + sum(prod(step.shape) for step in steps)
+    # Twice: a source with its zeros around is a copy.
+    size = max(1, CHUNK_BYTES // max(2 * kept, *(step.bytes_per_row for step in steps)))
     count = len(batch)
+    buffers = _Buffers()
     found = {name: np.empty((count, *network.shape(name)), np.int8) for name in wanted}
     for at in range(0, count, size):
-        tensors = {network.input.name: network.input.quantise(batch[at : at + size])}
+        quantised = network.input.quantise(batch[at : at + size])
+        tensors = {network.input.name: np.ascontiguousarray(quantised.transpose(1, 3, 2, 0))}
         for step in steps:
-            tensors[step.layer.name] = _compute(step, tensors)
+            tensors[step.layer.name] = _compute(step, tensors, buffers)
         for name in wanted:
-            found[name][at : at + size] = tensors[name]
+            found[name][at : at + size] = tensors[name].transpose(3, 0, 2, 1)
     return found
 
 
@@ -116,12 +126,12 @@ def _prepare(network: IntegerNetwork) -> list[_Step]:
         if max(bound) >= FLOAT64_EXACT:
             raise ModelError(f"layer {layer.name!r} has sums up to {max(bound)}, beyond 2^53")
         shape = network.shape(layer.name)
-        # Columns, product and total of each pixel; the padded source counts with the columns.
-        pixel = sum(3 * c.weights.itemsize * c.weights[..., 0].size + 24 * shape[2] for c in convolutions)
+        # Columns, product and total of each pixel.
+        pixel = sum(c.weights.itemsize * c.weights[:, :, 0].size + 24 * shape[2] for c in convolutions)
         row = pixel * shape[1] * layer.pool[0] * layer.pool[1]
-        scale: npt.NDArray[np.float64] = np.ldexp(1.0, -layer.shift)
+        scale: npt.NDArray[np.float64] = np.ldexp(1.0, -layer.shift)[:, np.newaxis]
         reach[layer.name] = max(abs(layer.minimum), abs(layer.maximum))
-        steps.append(_Step(layer, shape, convolutions, layer.bias * scale, scale, row))
+        steps.append(_Step(layer, shape, convolutions, layer.bias[:, np.newaxis] * scale, scale, row))
     return steps
 
 
@@ -144,75 +154,87 @@ def _join(planes: list[Plane], largest: int) -> tuple[_Convolution, npt.NDArray[
         weights += (multiplier // common)[:, np.newaxis] * plane.trits.reshape(channels, -1)
     sums = np.abs(weights).sum(axis=1) * largest
     groups = planes[0].groups
-    grouped = weights.reshape(groups, channels // groups, -1).transpose(0, 2, 1)
+    grouped = weights.reshape(groups, 1, channels // groups, -1)
     exact: Floats = grouped.astype(np.float32) if sums.max() < FLOAT32_EXACT else grouped.astype(np.float64)
-    return _Convolution(planes[0], exact, common.astype(np.float64)), sums.astype(object) * common
+    return _Convolution(planes[0], exact, common[:, np.newaxis].astype(np.float64)), sums.astype(object) * common
 
 
-def _compute(step: _Step, tensors: dict[str, Activations]) -> Activations:
-    """One layer for a chunk of images: int8 (n, height, width, channels)."""
+class _Buffers:
+    """Memory that each chunk and block uses again: to touch new pages costs about as much as to compute on them."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, npt.NDArray[np.uint8]] = {}
+
+    def take(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """An array with whatever the last one of that name left in it."""
+        size = prod(shape) * np.dtype(dtype).itemsize
+        if name not in self._kept or self._kept[name].size < size:
+            self._kept[name] = np.empty(size, np.uint8)
+        return self._kept[name][:size].view(dtype).reshape(shape)
+
+
+def _compute(step: _Step, tensors: dict[str, Activations], buffers: _Buffers) -> Activations:
+    """One layer for a chunk of images: int8 (height, channels, width, n)."""
     height, width, channels = step.shape
     pool_height, pool_width = step.layer.pool
-    sources = [_padded(convolution, tensors) for convolution in step.convolutions]
-    count = len(sources[0])
-    result = np.empty((count, *step.shape), np.int8)
-    rows = min(height, max(1, CHUNK_BYTES // (step.bytes_per_row * max(count, 1))))
+    sources = [_padded(c.geometry, tensors, buffers, f"source {i}") for i, c in enumerate(step.convolutions)]
+    count = sources[0].shape[3]
+    result = buffers.take(f"layer {step.layer.name}", (height, channels, width, count), np.int8)
+    rows = max(1, CHUNK_BYTES // (step.bytes_per_row * count))
     for top in range(0, height, rows):
-        part = result[:, top : top + rows]
-        total: npt.NDArray[np.float64] | None = None
-        for convolution, source in zip(step.convolutions, sources, strict=True):
-            columns = _columns(
-                convolution.geometry, source, top * pool_height, part.shape[1] * pool_height, width * pool_width
-            )
-            product = _product(columns, convolution)
-            scaled = np.multiply(product, convolution.factor * step.scale, dtype=np.float64)
-            total = scaled if total is None else np.add(total, scaled, out=total)
-        assert total is not None  # a layer has a plane
+        part = result[top : top + rows]
+        shape = (len(part) * pool_height, channels, width * pool_width * count)
+        total, scaled = buffers.take("total", shape, np.float64), buffers.take("scaled", shape, np.float64)
+        for index, (convolution, source) in enumerate(zip(step.convolutions, sources, strict=True)):
+            product = _product(convolution, source, top * pool_height, shape, buffers)
+            np.multiply(product, convolution.factor * step.scale, out=scaled if index else total)
+            if index:
+                total += scaled
         total += step.bias
         np.clip(total, step.layer.minimum, step.layer.maximum, out=total)
         if step.layer.minimum < 0:  # else the conversion, which cuts towards zero, is the floor
             np.floor(total, out=total)
-        windows = total.reshape(count, part.shape[1], pool_height, width, pool_width, channels)
-        part[...] = windows.max(axis=(2, 4)) if pool_height * pool_width > 1 else windows[:, :, 0, :, 0]
+        windows = total.reshape(len(part), pool_height, channels, width, pool_width, count)
+        part[...] = windows.max(axis=(1, 4)) if pool_height * pool_width > 1 else windows[:, 0, :, :, 0]
     return result
 
 
-def _product(columns: Floats, convolution: _Convolution) -> Floats:
-    """(pixels, out) of the columns of so many pixels."""
-    weights = convolution.weights
-    groups, products, outputs = weights.shape
-    product: Floats
-    if groups == 1:
-        product = columns @ weights[0]
-    else:
-        taps = convolution.geometry.trits[0, :, :, 0].size
-        split = columns.reshape(-1, taps, groups, products // taps).transpose(2, 0, 1, 3)
-        side_by_side = split.reshape(groups, -1, products) @ weights
-        product = side_by_side.transpose(1, 0, 2).reshape(-1, groups * outputs)
-    return product
-
-
-def _padded(convolution: _Convolution, tensors: dict[str, Activations]) -> Floats:
-    """The source with its zeros around, in the dtype of the weights: (n, height, width, channels)."""
-    plane = convolution.geometry
+def _padded(plane: Plane, tensors: dict[str, Activations], buffers: _Buffers, name: str) -> Activations:
+    """The source with its zeros around: (height, channels, width, n)."""
     source = tensors[plane.source]
+    if not any(plane.padding):
+        return source
     top, bottom, left, right = plane.padding
-    count, height, width, channels = source.shape
-    padded = np.zeros((count, height + top + bottom, width + left + right, channels), convolution.weights.dtype)
-    padded[:, top : top + height, left : left + width] = source
+    height, channels, width, count = source.shape
+    padded = buffers.take(name, (height + top + bottom, channels, width + left + right, count), np.int8)
+    padded[...] = 0
+    padded[top : top + height, :, left : left + width] = source
     return padded
 
 
-def _columns(plane: Plane, source: Floats, top: int, rows: int, width: int) -> Floats:
-    """The windows of some output rows: (n · rows · width, kernel height · kernel width · channels)."""
-    (kernel_height, kernel_width), (step_y, step_x) = plane.trits.shape[1:3], plane.stride
-    count, height, _, channels = source.shape
-    # Channel-last, a row of a window is one run: a window over (row, column · channel) that steps by whole columns.
-    run = kernel_width * channels
-    windows: Any = np.lib.stride_tricks.sliding_window_view(
-        source.reshape(count, height, -1), (kernel_height, run), axis=(1, 2)
+def _product(
+    convolution: _Convolution, source: Activations, top: int, shape: tuple[int, int, int], buffers: _Buffers
+) -> Floats:
+    """Sums of some output rows, of ``shape`` (rows, out, width · n)."""
+    plane, weights = convolution.geometry, convolution.weights
+    rows, outputs, run = shape
+    _, kernel_height, kernel_width, depth = plane.trits.shape
+    step_y, step_x = plane.stride
+    groups, count = plane.groups, source.shape[3]
+    width = run // count
+    needed = source[top * step_y : (top + rows - 1) * step_y + kernel_height]
+    grouped = needed.reshape(len(needed), groups, depth, -1, count).swapaxes(0, 1)
+    columns = buffers.take("columns", (groups, len(needed), kernel_width, depth, width, count), weights.dtype)
+    for tap in range(kernel_width):
+        columns[:, :, tap] = grouped[:, :, :, tap : tap + (width - 1) * step_x + 1 : step_x]
+    # A window is kernel_height rows of columns, which follow each other in memory; the next begins step_y rows on.
+    group, row, _, position, *_ = columns.strides
+    windows = np.lib.stride_tricks.as_strided(
+        columns,
+        (groups, rows, kernel_height * kernel_width * depth, run),
+        (group, step_y * row, position, columns.itemsize),
+        writeable=False,
     )
-    last_y, last_x = (top + rows - 1) * step_y, (width - 1) * step_x * channels
-    chosen = windows[:, top * step_y : last_y + 1 : step_y, : last_x + 1 : step_x * channels]
-    columns: Floats = chosen.reshape(count * rows * width, kernel_height * run)
-    return columns
+    product = buffers.take("product", (rows, groups, outputs // groups, run), weights.dtype)
+    np.matmul(weights, windows, out=product.swapaxes(0, 1))
+    return product.reshape(shape)
