@@ -50,8 +50,8 @@ def test_speed_has_a_number_for_each_measure(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(speed, "PACKED_TRITS", 1 << 16)
     row = speed.measure().row()
     assert list(row) == [
-        "device_cycles_per_s", "golden_images_per_s", "torch_images_per_s", "golden_over_torch", "pack_trits_per_s",
-        "compile_s",
+        "device_cycles_per_s", "golden_images_per_s", "torch_images_per_s", "golden_over_torch", "golden_over_device",
+        "pack_trits_per_s", "compile_s",
     ]  # fmt: skip
     assert all(value is not None and value > 0 for value in row.values())
 
@@ -59,5 +59,9 @@ def test_speed_has_a_number_for_each_measure(monkeypatch: pytest.MonkeyPatch) ->
 def test_the_torch_network_computes_what_golden_does_but_for_rounding() -> None:
     pytest.importorskip("torch")
     network = resnet8()
-    images = np.random.default_rng(1).integers(-127, 128, (2, *network.input.shape))
-    assert speed.torch_images_per_s(network, images) is not None
+    images = np.random.default_rng(1).integers(-127, 128, (16, *network.input.shape))
+    inference = speed.torch_inference(network, images)
+    assert inference is not None
+    expected = network.predict(images)
+    assert np.abs(inference()[:, :, 0, 0] - expected).max() < 3
+    assert np.ptp(expected) > 50
