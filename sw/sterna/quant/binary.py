@@ -7,22 +7,12 @@ weight is zero, so that blocks can be skipped here too; every other one is not.
 import torch
 from torch import Tensor
 
-from sterna.quant.estimator import straight_through
-from sterna.quant.weights import WeightPlane, WeightQuantiser
+from sterna.quant.weights import OnePlane
 
 
-class Binary(WeightQuantiser):
-    """One plane; straight-through gradient."""
+class Binary(OnePlane):
+    """The quantiser; see the module."""
 
-    @staticmethod
-    def _binarise(weight: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def ternarise(self, weight: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         signs = torch.where(weight >= 0, 1.0, -1.0) * mask
         return signs, (weight.abs() * mask).sum(1) / mask.sum(1).clamp(min=1)
-
-    def forward(self, weight: Tensor, mask: Tensor) -> Tensor:
-        with torch.no_grad():
-            signs, scale = self._binarise(weight, mask)
-        return straight_through(signs * scale[:, None], weight)
-
-    def planes(self, weight: Tensor, mask: Tensor) -> tuple[WeightPlane, ...]:
-        return (WeightPlane(*self._binarise(weight, mask)),)

@@ -7,8 +7,7 @@ Over the unpruned weights of an output channel, or of the whole layer: ``Δ = 0.
 import torch
 from torch import Tensor
 
-from sterna.quant.estimator import straight_through
-from sterna.quant.weights import WeightPlane, WeightQuantiser
+from sterna.quant.weights import OnePlane
 
 THRESHOLD = 0.7
 """Share of the mean magnitude: the paper's compromise between uniform (2/3) and normal (0.75) weights."""
@@ -27,8 +26,8 @@ def ternarise(weight: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     return torch.sign(weight) * kept, scale
 
 
-class Twn(WeightQuantiser):
-    """One plane; straight-through gradient, dense: a pruned weight keeps learning, so that it may come back.
+class Twn(OnePlane):
+    """The gradient is dense: a pruned weight keeps learning, so that it may come back.
 
     ``per_layer``: one threshold and scale for all channels.
     """
@@ -37,16 +36,8 @@ class Twn(WeightQuantiser):
         super().__init__()
         self.per_layer = per_layer
 
-    def _ternarise(self, weight: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def ternarise(self, weight: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         if not self.per_layer:
             return ternarise(weight, mask)
         trits, scale = ternarise(weight.reshape(1, -1), mask.reshape(1, -1))
         return trits.reshape(weight.shape), scale.expand(len(weight))
-
-    def forward(self, weight: Tensor, mask: Tensor) -> Tensor:
-        with torch.no_grad():
-            trits, scale = self._ternarise(weight, mask)
-        return straight_through(trits * scale[:, None], weight)
-
-    def planes(self, weight: Tensor, mask: Tensor) -> tuple[WeightPlane, ...]:
-        return (WeightPlane(*self._ternarise(weight, mask)),)

@@ -9,7 +9,10 @@ Weights are matrices here, whatever the layer: (out, positions), a window's posi
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+
+from sterna.quant.estimator import straight_through
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +38,22 @@ class WeightQuantiser(nn.Module):
     def planes(self, weight: Tensor, mask: Tensor) -> tuple[WeightPlane, ...]:
         """The same weights as ternary planes; as many for any weights."""
         raise NotImplementedError
+
+
+class OnePlane(WeightQuantiser):
+    """Base of quantisers to trits times one scale; straight-through gradient."""
+
+    def ternarise(self, weight: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Trits, float (out, positions) of -1, 0, 1, and scales, float (out,)."""
+        raise NotImplementedError
+
+    def forward(self, weight: Tensor, mask: Tensor) -> Tensor:
+        with torch.no_grad():
+            trits, scale = self.ternarise(weight, mask)
+        return straight_through(trits * scale[:, None], weight)
+
+    def planes(self, weight: Tensor, mask: Tensor) -> tuple[WeightPlane, ...]:
+        return (WeightPlane(*self.ternarise(weight, mask)),)
 
 
 class FixedWeights(WeightQuantiser):
