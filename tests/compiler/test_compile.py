@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sterna.compiler import compile_network
 from sterna.compiler.allocation import allocate
 from sterna.compiler.compile import fit_report
-from sterna.compiler.lowering import accumulator_bounds, lower
+from sterna.compiler.lowering import lower
 from sterna.golden import trace
 from sterna.link.machine import Machine
 from sterna.sim.configurations import random_configuration
@@ -142,17 +142,6 @@ def test_wider_activations_than_the_configuration_has_are_refused() -> None:
     narrow = dataclasses.replace(SMALL, act_bits=4)
     with pytest.raises(FitError, match=r"network has 8-bit activations; small has 4"):
         compile_network(network_of(np.ones((4, 1, 1, 4), np.int8)), narrow)
-
-
-@given(seed=st.integers(0, 2**32 - 1), low=st.integers(-127, 127), span=st.integers(0, 100))
-def test_accumulator_bounds_are_reached_and_never_passed(seed: int, low: int, span: int) -> None:
-    rng = np.random.default_rng(seed)
-    trits = rng.integers(-1, 2, (3, 5)).astype(np.int8)
-    plane = Plane(source="x", trits=trits.reshape(3, 1, 1, 5), multiplier=np.ones(3, np.int64))
-    least, most = accumulator_bounds(plane, low, low + span)
-    for row, smallest, largest in zip(trits.astype(int), least, most, strict=True):
-        assert row @ np.where(row > 0, low, low + span) == smallest
-        assert row @ np.where(row > 0, low + span, low) == largest
 
 
 def test_a_plane_too_large_to_lay_out_is_refused_before_memory_is_taken() -> None:

@@ -1,11 +1,13 @@
 """Integer arithmetic against Python's integers."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sterna.spec.arithmetic import MAX_SHIFT, SUM_BITS, fits_signed, max_activation, requantise
+from sterna.spec.arithmetic import MAX_SHIFT, SUM_BITS, accumulator_bounds, fits_signed, max_activation, requantise
 
 sums = st.integers(-(1 << (SUM_BITS - 1)), (1 << (SUM_BITS - 1)) - 1)
 
@@ -35,3 +37,19 @@ def test_activations_are_symmetric(bits, limit):
 def test_fits_signed_is_the_range_of_twos_complement(bits, values):
     expected = all(-(2 ** (bits - 1)) <= value < 2 ** (bits - 1) for value in values)
     assert fits_signed(np.array(values, np.int64), bits) is expected
+
+
+@given(
+    st.lists(st.lists(st.integers(-9, 9), min_size=3, max_size=3), min_size=1, max_size=4),
+    st.integers(-4, 4),
+    st.integers(0, 3),
+    st.booleans(),
+)
+def test_accumulator_bounds_are_the_extremes_over_all_inputs_and_the_zeros_around_them(rows, low, span, padded):
+    weights = np.array(rows, np.int8)
+    values = sorted({*range(low, low + span + 1), *([0] if padded else [])})
+    sums = np.array(list(itertools.product(values, repeat=3))) @ weights.T.astype(np.int64)
+    least, most = accumulator_bounds(weights.reshape(-1, 3, 1, 1), low, low + span, (0, int(padded), 0, 0))
+    assert least.dtype == most.dtype == np.int64
+    assert np.array_equal(least, sums.min(axis=0))
+    assert np.array_equal(most, sums.max(axis=0))

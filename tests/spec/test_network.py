@@ -53,6 +53,9 @@ def test_shapes_follow_kernel_stride_and_padding():
     assert built.weights == 5 * 8 + 5 * 50
     with pytest.raises(ModelError, match=r"^no tensor 'third'$"):
         built.shape("third")
+    assert [built.levels(name) for name in ("image", "first")] == [built.input.levels, (second.minimum, second.maximum)]
+    with pytest.raises(ModelError, match=r"^no tensor 'third'$"):
+        built.levels("third")
 
 
 @pytest.mark.parametrize(

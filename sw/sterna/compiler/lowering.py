@@ -6,7 +6,7 @@ from math import gcd
 import numpy as np
 import numpy.typing as npt
 
-from sterna.spec.arithmetic import SUM_BITS, Int64, max_activation
+from sterna.spec.arithmetic import SUM_BITS, SUM_LIMIT, Int64, accumulator_bounds
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.errors import FitError
 from sterna.spec.layout import BankedBlocks, TensorLayout, bank_rows, words
@@ -70,12 +70,10 @@ def lower(network: IntegerNetwork, configuration: Configuration) -> tuple[list[O
             f"network has {network.act_bits}-bit activations; {configuration.name} has {configuration.act_bits}"
         )
     layouts = _layouts(network, configuration.simd)
-    ranges = {network.input.name: _input_range(network)}
     ops = []
     for layer in network.layers:
-        _check_bounds(layer, ranges, configuration)
+        _check_bounds(network, layer, configuration)
         ops.append(_lower_layer(network, layer, layouts, configuration))
-        ranges[layer.name] = (layer.minimum, layer.maximum)
     return ops, layouts
 
 
@@ -163,26 +161,11 @@ def phase_tiles(op: Op, plane: OpPlane, phase: int, configuration: Configuration
     return [bank_rows(shifted[:, k * c.pe : (k + 1) * c.pe], c.simd, c.pe) for k in range(op.tiles(c.pe))]
 
 
-def _input_range(network: IntegerNetwork) -> tuple[int, int]:
-    low, high = network.input.levels
-    limit = max_activation(network.act_bits)
-    return max(low, -limit), min(high, limit)
-
-
-def accumulator_bounds(plane: Plane, low: int, high: int) -> tuple[Int64, Int64]:
-    """Smallest and largest sum of each output over a source in ``low … high``, zeros around it counted."""
-    if any(plane.padding):
-        low, high = min(low, 0), max(high, 0)
-    positive = (plane.trits > 0).sum(axis=(1, 2, 3), dtype=np.int64)
-    negative = (plane.trits < 0).sum(axis=(1, 2, 3), dtype=np.int64)
-    return positive * low - negative * high, positive * high - negative * low
-
-
-def _check_bounds(layer: Layer, ranges: dict[str, tuple[int, int]], configuration: Configuration) -> None:
+def _check_bounds(network: IntegerNetwork, layer: Layer, configuration: Configuration) -> None:
     limit = 1 << (configuration.acc_bits - 1)
     least_total, most_total = layer.bias, layer.bias
     for index, plane in enumerate(layer.planes):
-        least, most = accumulator_bounds(plane, *ranges[plane.source])
+        least, most = accumulator_bounds(plane.trits, *network.levels(plane.source), plane.padding)
         if most.max() >= limit or least.min() < -limit:
             channel = int(np.argmax(np.maximum(most, -least)))
             raise FitError(
@@ -190,8 +173,7 @@ def _check_bounds(layer: Layer, ranges: dict[str, tuple[int, int]], configuratio
                 f"{configuration.name} accumulates {configuration.acc_bits} bits"
             )
         least_total, most_total = least_total + plane.multiplier * least, most_total + plane.multiplier * most
-    limit = 1 << (SUM_BITS - 1)
-    if (most_total >= limit).any() or (least_total < -limit).any():
+    if (most_total >= SUM_LIMIT).any() or (least_total < -SUM_LIMIT).any():
         channel = int(np.argmax(np.maximum(most_total, -least_total)))
         raise FitError(f"layer {layer.name!r} channel {channel}: Σ m·acc + b exceeds {SUM_BITS} bits")
 

@@ -29,7 +29,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sterna.spec.arithmetic import max_activation
 from sterna.spec.errors import ModelError
 from sterna.spec.network import IntegerNetwork, Layer, Plane, Shape
 
@@ -114,13 +113,12 @@ def _run(network: IntegerNetwork, images: npt.ArrayLike, wanted: tuple[str, ...]
 
 def _prepare(network: IntegerNetwork) -> list[_Step]:
     """Joins planes and proves that the sums are exact. Raises :class:`ModelError` if float64 would not do."""
-    reach = {network.input.name: max_activation(network.act_bits)}  # largest magnitude of each tensor
     steps = []
     for layer in network.layers:
         convolutions = []
         bound = np.abs(layer.bias).astype(object)  # Python integers: nothing here may wrap
         for planes in _joined(layer):
-            convolution, products = _join(planes, reach[planes[0].source])
+            convolution, products = _join(planes, max(map(abs, network.levels(planes[0].source))))
             convolutions.append(convolution)
             bound += products
         if max(bound) >= FLOAT64_EXACT:
@@ -130,7 +128,6 @@ def _prepare(network: IntegerNetwork) -> list[_Step]:
         pixel = sum(c.weights.itemsize * c.weights[:, :, 0].size + 24 * shape[2] for c in convolutions)
         row = pixel * shape[1] * layer.pool[0] * layer.pool[1]
         scale: npt.NDArray[np.float64] = np.ldexp(1.0, -layer.shift)[:, np.newaxis]
-        reach[layer.name] = max(abs(layer.minimum), abs(layer.maximum))
         steps.append(_Step(layer, shape, convolutions, layer.bias[:, np.newaxis] * scale, scale, row))
     return steps
 

@@ -34,10 +34,10 @@ from sterna.interop.plan import (
     Transposed,
     plan,
 )
-from sterna.spec.arithmetic import Int64, max_activation
+from sterna.spec.arithmetic import MAX_MULTIPLIER, Float64, Int64, accumulator_bounds, max_activation
 from sterna.spec.errors import ModelError
 from sterna.spec.network import InputSpec, IntegerNetwork, Layer, Plane
-from sterna.spec.requantiser import MAX_MULTIPLIER, Channel, Float64, fit_channel
+from sterna.spec.requantiser import Channel, fit_channel
 
 ACT_BITS = 8
 MAX_LEVEL = max_activation(ACT_BITS)
@@ -159,13 +159,8 @@ class _Sums:
     groups: int = 1
 
     def reachable(self) -> tuple[Int64, Int64]:
-        """Bounds of each channel's accumulator; padding stands for zeros."""
-        low, high = self.source.low, self.source.high
-        if any(self.padding):
-            low, high = min(low, 0), max(high, 0)
-        flat = self.weights.reshape(len(self.weights), -1)
-        plus, minus = np.maximum(flat, 0).sum(axis=1), np.minimum(flat, 0).sum(axis=1)
-        return plus * low + minus * high, plus * high + minus * low
+        """Bounds of each channel's accumulator."""
+        return accumulator_bounds(self.weights, self.source.low, self.source.high, self.padding)
 
 
 Axes = tuple[str, ...]

@@ -12,8 +12,8 @@ import torch
 from sterna.quant.layers import FoldedLayer, QuantisedLayer
 from sterna.quant.model import QuantisedModel
 from sterna.quant.prune import blocks
-from sterna.quant.requantiser import Float64, Int64, smallest_reaching
-from sterna.spec.arithmetic import max_activation, requantise
+from sterna.quant.requantiser import smallest_reaching
+from sterna.spec.arithmetic import Float64, Int64, max_activation, requantise
 from sterna.spec.errors import ModelError
 from sterna.spec.network import IntegerNetwork, Layer, Plane
 

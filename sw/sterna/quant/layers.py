@@ -21,9 +21,10 @@ from sterna.quant.lsq import LearnedStep
 from sterna.quant.prune import banks, block_mask, density_at
 from sterna.quant.quantisers import WEIGHT_QUANTISERS
 from sterna.quant.recipe import LayerRecipe, Recipe
-from sterna.quant.requantiser import FixedPoint, Float64, Int64, fixed_point, reachable
+from sterna.quant.requantiser import FixedPoint, fixed_point
 from sterna.quant.weights import FixedWeights
 from sterna.quant.window import Window
+from sterna.spec.arithmetic import Float64, Int64, accumulator_bounds
 from sterna.spec.errors import ModelError
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
@@ -237,13 +238,11 @@ class QuantisedLayer(nn.Module):
             weights = [(plane.scale, term.split(plane.trits)) for plane in term.weights.planes(term.weight, term.mask)]
             for at, window in enumerate(term.windows):
                 source = tensors[window.source]
-                low, high = source.low, source.high
-                if any(window.padding):
-                    low, high = min(low, 0), max(high, 0)
                 for scale, parts in weights:
                     slope = (scale.double() * gain * source.step.double() / step).numpy()
                     trits = torch.nan_to_num(parts[at]).to(torch.int8).numpy()
-                    planes.append(FoldedPlane(window, trits, slope, *reachable(trits, low, high)))
+                    bounds = accumulator_bounds(trits, source.low, source.high, window.padding)
+                    planes.append(FoldedPlane(window, trits, slope, *bounds))
         slopes = np.array([plane.slope for plane in planes])
         extremes = np.array([np.maximum(np.abs(plane.lowest), np.abs(plane.highest)) for plane in planes])
         try:

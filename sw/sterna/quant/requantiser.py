@@ -20,17 +20,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from sterna.spec.arithmetic import MAX_SHIFT, MULTIPLIER_BITS, SUM_BITS
+from sterna.spec.arithmetic import MAX_MULTIPLIER, MAX_SHIFT, SUM_BITS, SUM_LIMIT, Float64, Int64
 from sterna.spec.errors import ModelError
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-
-MAX_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
-
-_LIMIT = 1 << (SUM_BITS - 1)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,17 +49,6 @@ class FixedPoint:
         return exact
 
 
-def reachable(trits: npt.NDArray[np.integer], low: int, high: int) -> tuple[Int64, Int64]:
-    """Bounds of each channel's accumulator.
-
-    ``trits``: (out, positions), -1, 0, 1. ``low``, ``high``: bounds of the source's integers, its padding counted.
-    Returns int64 (out,) twice: smallest and largest; every integer between them counts as reachable.
-    """
-    plus = np.count_nonzero(trits > 0, axis=1)
-    minus = np.count_nonzero(trits < 0, axis=1)
-    return plus * low - minus * high, plus * high - minus * low
-
-
 def fixed_point(slopes: Float64, offset: Float64, extremes: Int64) -> FixedPoint:
     """Multipliers, biases and shifts: the largest shift at which multipliers fit 16 bits and all sums 34.
 
@@ -82,7 +63,7 @@ def fixed_point(slopes: Float64, offset: Float64, extremes: Int64) -> FixedPoint
     magnitude = np.abs(slopes)
     with np.errstate(over="ignore"):
         spread = (magnitude * extremes).sum(axis=0) + np.abs(offset) + 1
-    fitting = np.minimum(1.0, _LIMIT / 2 / spread)
+    fitting = np.minimum(1.0, SUM_LIMIT / 2 / spread)
     magnitude, wanted = magnitude * fitting, offset * fitting
     with np.errstate(divide="ignore"):
         for_multiplier = np.floor(np.log2(MAX_MULTIPLIER) - np.log2(magnitude.max(axis=0)))
@@ -91,7 +72,7 @@ def fixed_point(slopes: Float64, offset: Float64, extremes: Int64) -> FixedPoint
     while True:
         rounded = np.minimum(np.floor(np.ldexp(magnitude, shift) + 0.5), MAX_MULTIPLIER).astype(np.int64)
         bias = np.floor(np.ldexp(wanted + 0.5, shift)).astype(np.int64)
-        beyond = (rounded * extremes).sum(axis=0) + np.abs(bias) >= _LIMIT  # rounding up may just exceed it
+        beyond = (rounded * extremes).sum(axis=0) + np.abs(bias) >= SUM_LIMIT  # rounding up may just exceed it
         if not beyond.any():
             return FixedPoint(multiplier=np.where(slopes < 0, -rounded, rounded), bias=bias, shift=shift)
         shift = shift - beyond

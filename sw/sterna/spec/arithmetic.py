@@ -16,8 +16,12 @@ SUM_BITS = 34
 """Signed width of ``Σ m·acc`` and of ``b``; partial sums may wrap, the whole sum must fit."""
 SHIFT_BITS = 6
 MAX_SHIFT = SUM_BITS - 1
+MAX_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
+SUM_LIMIT = 1 << (SUM_BITS - 1)
+"""Sums and biases lie in ``-SUM_LIMIT … SUM_LIMIT - 1``."""
 
 Int64 = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
 
 
 def max_activation(bits: int) -> int:
@@ -29,6 +33,22 @@ def fits_signed(values: npt.NDArray[Any], bits: int) -> bool:
     """Whether every element is a two's complement number of ``bits`` bits."""
     limit = 1 << (bits - 1)
     return bool(((values >= -limit) & (values < limit)).all())
+
+
+def accumulator_bounds(
+    weights: npt.NDArray[np.integer], low: int, high: int, padding: tuple[int, ...]
+) -> tuple[Int64, Int64]:
+    """Smallest and largest sum of products of each output, each of which some input reaches.
+
+    ``weights``: (out, …), integers. ``low``, ``high``: bounds of the source's values. ``padding``: zeros around it,
+    which count as values if there are any. Returns int64 (out,) twice.
+    """
+    if any(padding):
+        low, high = min(low, 0), max(high, 0)
+    flat = weights.reshape(len(weights), -1)
+    positive = np.maximum(flat, 0).sum(axis=1, dtype=np.int64)
+    negative = np.minimum(flat, 0).sum(axis=1, dtype=np.int64)
+    return positive * low + negative * high, positive * high + negative * low
 
 
 def requantise(total: Int64, shift: Int64, minimum: int, maximum: int) -> Int64:

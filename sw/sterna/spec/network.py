@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sterna.spec.arithmetic import MAX_SHIFT, MULTIPLIER_BITS, SUM_BITS, fits_signed, max_activation
+from sterna.spec.arithmetic import MAX_MULTIPLIER, MAX_SHIFT, SUM_BITS, fits_signed, max_activation
 from sterna.spec.errors import InputError, ModelError
 
 Shape = tuple[int, int, int]
@@ -245,8 +245,8 @@ class IntegerNetwork:
             f"{at}: multiplier needs int64 ({channels},)",
         )
         _require(
-            bool((multiplier >= 0).all() and (multiplier < 1 << MULTIPLIER_BITS).all()),
-            f"{at}: multiplier out of range 0…{(1 << MULTIPLIER_BITS) - 1}",
+            bool((multiplier >= 0).all() and (multiplier <= MAX_MULTIPLIER).all()),
+            f"{at}: multiplier out of range 0…{MAX_MULTIPLIER}",
         )
         _require(
             len(plane.stride) == 2 and min(plane.stride) >= 1 and len(plane.padding) == 4 and min(plane.padding) >= 0,
@@ -270,6 +270,15 @@ class IntegerNetwork:
         _require(tensor in shapes, f"no tensor {tensor!r}")
         return shapes[tensor]
 
+    def levels(self, tensor: str) -> tuple[int, int]:
+        """Bounds of a tensor's integers. Raises :class:`ModelError` for an unknown one."""
+        if tensor == self.input.name:
+            return self.input.levels
+        found = next((layer for layer in self.layers if layer.name == tensor), None)
+        _require(found is not None, f"no tensor {tensor!r}")
+        assert found is not None
+        return found.minimum, found.maximum
+
     def layer(self, name: str) -> "IntegerNetwork":
         """The network of one layer alone: its input is the layer's source, in integers, in that tensor's range.
 
@@ -283,12 +292,8 @@ class IntegerNetwork:
             len(sources) == 1, f"layer {name!r} reads {len(sources)} tensors; one can run on its own if it reads one"
         )
         (source,) = sources
-        if source == self.input.name:
-            low, high = map(float, self.input.levels)
-        else:
-            (before,) = (layer for layer in self.layers if layer.name == source)
-            low, high = float(before.minimum), float(before.maximum)
-        spec = InputSpec(name=source, shape=self.shape(source), low=low, high=high, scale=1.0)
+        low, high = self.levels(source)
+        spec = InputSpec(name=source, shape=self.shape(source), low=float(low), high=float(high), scale=1.0)
         return IntegerNetwork(
             name=name, act_bits=self.act_bits, input=spec, layers=(found,), outputs=(name,), output_scale=(1.0,),
             metadata={},

@@ -15,16 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from sterna.spec.arithmetic import MAX_SHIFT, MULTIPLIER_BITS, SUM_BITS, requantise
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-
-MAX_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
-
-_LIMIT = 1 << (SUM_BITS - 1)
+from sterna.spec.arithmetic import MAX_MULTIPLIER, MAX_SHIFT, SUM_BITS, SUM_LIMIT, Int64, requantise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +48,8 @@ class _Bounds:
         smallest = int((self.reach_value * (1 << shift) - multiplier * self.reach).max())
         largest = int((self.below_value * (1 << shift) - multiplier * self.below).min()) - 1
         return (
-            max(smallest, -_LIMIT, -_LIMIT - multiplier * self.lowest),
-            min(largest, _LIMIT - 1, _LIMIT - 1 - multiplier * self.highest),
+            max(smallest, -SUM_LIMIT, -SUM_LIMIT - multiplier * self.lowest),
+            min(largest, SUM_LIMIT - 1, SUM_LIMIT - 1 - multiplier * self.highest),
         )
 
     def slopes(self) -> tuple[float, float]:
@@ -110,9 +102,9 @@ def _between(smallest: float, largest: float, most: int) -> Iterator[tuple[int, 
 def _closest(bounds: _Bounds, slope: float, offset: float, most: int) -> tuple[int, int, int]:
     """The finest (m, b, s) near the slope whose sums fit, where no exact one exists."""
     for multiplier, shift in [*_near(slope, most), (most, 0), (1, 0), (0, 0)]:
-        wanted = float(np.clip(np.floor(np.ldexp(offset + 0.5, shift)), -_LIMIT, _LIMIT - 1))
-        low = max(-_LIMIT, -_LIMIT - multiplier * bounds.lowest)
-        high = min(_LIMIT - 1, _LIMIT - 1 - multiplier * bounds.highest)
+        wanted = float(np.clip(np.floor(np.ldexp(offset + 0.5, shift)), -SUM_LIMIT, SUM_LIMIT - 1))
+        low = max(-SUM_LIMIT, -SUM_LIMIT - multiplier * bounds.lowest)
+        high = min(SUM_LIMIT - 1, SUM_LIMIT - 1 - multiplier * bounds.highest)
         if low <= high:
             return multiplier, min(max(int(wanted), low), high), shift
     raise AssertionError("m = 0 fits always")
@@ -164,6 +156,6 @@ def _search(bounds: _Bounds, line: tuple[float, float], most: int) -> tuple[int,
     for multiplier, shift in candidates():
         smallest, largest = bounds.interval(multiplier, shift)
         if smallest <= largest:
-            rounded = float(np.clip(np.floor(np.ldexp(offset + 0.5, shift)), -_LIMIT, _LIMIT - 1))
+            rounded = float(np.clip(np.floor(np.ldexp(offset + 0.5, shift)), -SUM_LIMIT, SUM_LIMIT - 1))
             return multiplier, min(max(int(rounded), smallest), largest), shift
     return _closest(bounds, slope, offset, most)
