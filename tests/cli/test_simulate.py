@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import sterna
-from sterna.cli import app
+from sterna.cli.verbs import app
 from sterna.sim.networks import random_dense
 from sterna.spec.model_file import save_network
 

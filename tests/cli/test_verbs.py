@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from interop.graphs import mlp
-from sterna.cli import app
 from sterna.cli.evaluate import accuracy, equal_images
+from sterna.cli.verbs import app
 from sterna.sim.networks import random_dense
 from sterna.spec.image import Image
 from sterna.spec.model_file import load_network, save_network
@@ -174,6 +174,17 @@ def test_ctrl_c_ends_with_130_and_one_line(monkeypatch: pytest.MonkeyPatch, mode
     result = sterna("eval", model)
     assert result.exit_code == 130
     assert result.stderr == "sterna: interrupted\n"
+
+
+def test_ctrl_c_while_the_program_loads_ends_with_130_and_one_line() -> None:
+    command = [sys.executable, "-c",
+               "import os, signal, sys\nclass Interrupting:\n    def find_spec(self, name, *_):\n"
+               "        if name == 'typer':\n            os.kill(os.getpid(), signal.SIGINT)\n"
+               "sys.meta_path.insert(0, Interrupting())\nfrom sterna.cli import main\nmain()", "--help"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert done.stdout == ""
+    assert done.stderr == "sterna: interrupted\n"
 
 
 def test_doctor_finds_everything_here_and_names_what_is_missing(

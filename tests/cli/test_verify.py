@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sterna.cli import app
+from sterna.cli.verbs import app
 from sterna.sim import verification, zero_skip
 
 RUN = CliRunner()

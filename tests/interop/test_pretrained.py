@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import sterna
-from sterna.cli import app
+from sterna.cli.verbs import app
 from sterna.data import load
 from sterna.data.source import folders
 from sterna.interop import Feed, graph_from_bytes, import_onnx, plan, read_onnx

@@ -1,43 +1,17 @@
 """Command line: ``sterna VERB``, one file a verb. Verbs import what they need when they run, so that the help of all
 and the verbs of the driver work without torch and without the hardware tools."""
 
-import typer
+import sys
 
-from sterna.cli.bench import bench
-from sterna.cli.compile import compile_model
-from sterna.cli.demo import demo
-from sterna.cli.doctor import doctor
-from sterna.cli.evaluate import evaluate
-from sterna.cli.import_model import import_model
-from sterna.cli.output import guarded
-from sterna.cli.run import run
-from sterna.cli.simulate import simulate
-from sterna.cli.train import train
-from sterna.cli.verify import verify
-
-app = typer.Typer(
-    name="sterna",
-    help="Ternary neural networks on small FPGAs: train, import, compile, simulate, infer.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-for name, verb in (
-    ("doctor", doctor),
-    ("train", train),
-    ("import", import_model),
-    ("compile", compile_model),
-    ("simulate", simulate),
-    ("verify", verify),
-    ("eval", evaluate),
-    ("run", run),
-    ("demo", demo),
-):
-    app.command(name)(guarded(verb))
-app.add_typer(bench, name="bench")
+INTERRUPTED = 130
+"""Exit code of what Ctrl-C ended."""
 
 
 def main() -> None:
-    """Entry point of the executable ``sterna``."""
+    """Entry point of the executable ``sterna``. Ctrl-C while it loads ends it as in a verb, with one line."""
+    try:
+        from sterna.cli.verbs import app
+    except KeyboardInterrupt:
+        print("sterna: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     app()

@@ -1,11 +1,13 @@
 """Opening devices for the verbs, with the build of a simulation shown as it goes."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from sterna.cli.output import Work
-from sterna.driver import Device, open_device
-from sterna.spec.configuration import configuration_named
 from sterna.spec.errors import ToolError
+
+if TYPE_CHECKING:
+    from sterna.driver import Device
 
 
 def build(name: str, work: Work, *, waves: bool = False, coverage: bool = False) -> str:
@@ -18,8 +20,11 @@ def build(name: str, work: Work, *, waves: bool = False, coverage: bool = False)
         return str(device.build_device(name, waves=waves, coverage=coverage, progress=progress))
 
 
-def opened(url: str, work: Work) -> Device:
+def opened(url: str, work: Work) -> "Device":
     """The open device of ``url``; see :func:`sterna.driver.open_device`."""
+    from sterna.driver import open_device
+    from sterna.spec.configuration import configuration_named
+
     scheme, _, name = url.partition(":")
     if scheme == "sim" and name:
         configuration_named(name)

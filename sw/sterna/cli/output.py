@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from sterna.cli import INTERRUPTED
 from sterna.spec.errors import SternaError
 
-INTERRUPTED = 130
 P = ParamSpec("P")
 R = TypeVar("R")
 
