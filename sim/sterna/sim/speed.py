@@ -3,7 +3,9 @@
 Every number is the best of a few runs, in seconds of the processor, so that what else the machine does counts little.
 Golden and PyTorch compute the same network, ResNet-8, on one thread and by turns, for ``IMAGES`` images handed over in
 one call, as a test set is. How the two compare depends on that number: golden works on a few images at a time whatever
-it is given, while tensors of all images outgrow the caches; for a few dozen PyTorch is quicker by more.
+it is given, while tensors of all images outgrow the caches; for a few dozen PyTorch is quicker by more. It depends on
+NumPy's BLAS as well: OpenBLAS takes AVX2 kernels for a processor model that it does not know, even if that has AVX-512,
+which PyTorch then uses. ``OPENBLAS_CORETYPE=SkylakeX`` in the environment makes it take the wider ones.
 """
 
 import json
