@@ -35,10 +35,15 @@ def test_values_without_a_step_have_none(values: list[float]) -> None:
 def test_an_input_is_fitted_to_its_levels(scale: float, offset: float, low: int, high: int) -> None:
     spec = InputSpec(name="input", shape=(1, 1, 256), low=0.0, high=255.0, scale=1.0)
     levels = np.clip(np.floor((np.arange(256) - offset) / scale + 0.5), low, high).astype(np.int64)
-    fitted = fit_input(spec, levels, None)
-    assert fitted is not None
-    assert np.array_equal(fitted.quantise(np.arange(256).reshape(1, -1)).reshape(-1), levels)
-    assert fitted.levels == (levels[0], levels[-1])
+    thresholds = offset + scale * (np.arange(low, high + 2) - 0.5)
+    lines: list[tuple[float, float] | None] = [(scale, offset)]
+    if np.abs(thresholds - np.rint(thresholds)).min() > 1e-6:  # else only the line itself may tell its inputs apart
+        lines.append(None)
+    for line in lines:
+        fitted = fit_input(spec, levels, line)
+        assert fitted is not None
+        assert np.array_equal(fitted.quantise(np.arange(256).reshape(1, -1)).reshape(-1), levels)
+        assert fitted.levels == (levels[0], levels[-1])
 
 
 def test_levels_that_are_no_clamped_line_fit_nothing() -> None:
