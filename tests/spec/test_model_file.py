@@ -9,7 +9,7 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sterna.spec import model_file
+from sterna.spec import tensor_file
 from sterna.spec.errors import ModelError
 from sterna.spec.model_file import (
     bits_per_weight,
@@ -60,7 +60,7 @@ def parts(data):
 def signed(document, tensors, extra_metadata=None):
     """A file of these parts with the right digest: only its content is wrong."""
     document = {key: value for key, value in document.items() if key != "sha256"}
-    document["sha256"] = model_file._digest(document, tensors)
+    document["sha256"] = tensor_file.digest(document, tensors)
     return safetensors.numpy.save(tensors, metadata={"sterna": json.dumps(document), **(extra_metadata or {})})
 
 
@@ -152,7 +152,7 @@ def test_a_file_that_cannot_be_read_is_a_model_error(tmp_path):
 
 
 def test_files_over_the_limit_are_not_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(model_file, "MAX_MODEL_BYTES", 100)
+    monkeypatch.setattr(tensor_file, "MAX_FILE_BYTES", 100)
     save = tmp_path / "net.safetensors"
     save.write_bytes(bytes(101))
     with pytest.raises(ModelError, match=r"^model file has more than 100 bytes$"):
@@ -205,7 +205,7 @@ def test_files_of_another_kind_are_refused(data, message):
 
 
 def test_a_header_over_the_limit_is_refused(monkeypatch):
-    monkeypatch.setattr(model_file, "MAX_HEADER_BYTES", 10)
+    monkeypatch.setattr(tensor_file, "MAX_HEADER_BYTES", 10)
     with pytest.raises(ModelError, match=r"^model file has \d+ bytes of header; at most 10$"):
         network_from_bytes(network_to_bytes(small()))
 

@@ -8,103 +8,57 @@ Tensors, for layer i and plane j (numbers from 0):
     i.bias           int8, int16, int32 or int64 (out,), the narrowest that holds it, or (1,) if all are equal
     i.shift          uint8    (out,), or (1,) if all are equal
 
-Everything else is one canonical JSON string (sorted keys, no spaces, ASCII) under the only metadata key, ``sterna``.
-Its ``sha256`` is over that string without ``sha256``, and the tensors' bytes in order of their names: damage does not
-go unseen, and it is the model's identity. The same network gives the same bytes.
-
-What reads it trusts nothing: sizes are checked before anything is allocated, the header is JSON and the tensors are
-numbers, so nothing in a file is ever executed.
+The rest of the network is the description, whose ``sha256`` is the model's identity: see
+:mod:`sterna.spec.tensor_file`.
 """
 
-import hashlib
-import json
 import math
 import os
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
-import safetensors.numpy
 
-from sterna.spec import strict_json
-from sterna.spec.errors import EncodingError, IllegalTritError, ModelError
-from sterna.spec.network import MAX_EXTENT, MAX_LAYERS, MAX_PLANES, InputSpec, IntegerNetwork, Layer, Plane
-from sterna.spec.strict_json import brief
+from sterna.spec import tensor_file
+from sterna.spec.errors import IllegalTritError, ModelError
+from sterna.spec.network import MAX_LAYERS, MAX_PLANES, InputSpec, IntegerNetwork, Layer, Plane
+from sterna.spec.tensor_file import Reader, Tensors, take_tensor
 from sterna.spec.trits import TRITS_PER_BYTE5, pack_trit5, unpack_trit5
 
 MODEL_VERSION = 1
-MAX_MODEL_BYTES = 64 << 20
-MAX_HEADER_BYTES = 4 << 20
-METADATA_KEY = "sterna"
-
-Tensors = dict[str, npt.NDArray[Any]]
-T = TypeVar("T")
 
 _BIAS_TYPES = (np.int8, np.int16, np.int32, np.int64)
-_DTYPES = {"U8": np.uint8, "U16": np.uint16, "I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64}
+_DTYPES: dict[str, type[np.generic]] = {
+    "U8": np.uint8, "U16": np.uint16, "I8": np.int8, "I16": np.int16, "I32": np.int32, "I64": np.int64,
+}  # fmt: skip
 
 
 def save_network(network: IntegerNetwork, path: str | os.PathLike[str]) -> None:
     """Writes the model file; an existing one is replaced in one step. Raises :class:`ModelError`, ``OSError``."""
-    target = Path(path)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.part")
-    data = network_to_bytes(network)
-    try:
-        draft.write_bytes(data)
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    tensor_file.save_bytes(network_to_bytes(network), path)
 
 
 def load_network(path: str | os.PathLike[str]) -> IntegerNetwork:
     """The network in a model file. Raises :class:`ModelError` for anything else, an unreadable file included."""
-    source = Path(path)
-    try:
-        with source.open("rb") as file:
-            data = file.read(MAX_MODEL_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise ModelError(f"cannot read model file {str(source)!r}: {reason}") from None
-    return network_from_bytes(data)
+    return network_from_bytes(tensor_file.load_bytes(path))
 
 
 def network_to_bytes(network: IntegerNetwork) -> bytes:
     """The model file's bytes. Raises :class:`ModelError` if the metadata is not JSON or the file would be too large."""
-    tensors = _tensors(network)
-    description = _description(network)
-    try:
-        text = _canonical(description | {"sha256": _digest(description, tensors)})
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ModelError(f"metadata is not JSON: {error}") from None
-    _parse_json(text, "metadata")  # what would not load is not written
-    data = safetensors.numpy.save(tensors, metadata={METADATA_KEY: text})
-    _check_size(data)
-    return data
+    return tensor_file.pack(_description(network), _tensors(network))
 
 
 def network_from_bytes(data: bytes) -> IntegerNetwork:
     """Inverse of :func:`network_to_bytes`. Raises :class:`ModelError` for anything else, saying what is wrong."""
-    _check_size(data)
-    header = _header(data)
-    tensors = _read_tensors(data)
-    document = _Reader(_parse_json(_metadata(header), "metadata"), "model")
-    version = document.take("format", int)
-    if version != MODEL_VERSION:
-        raise ModelError(f"model file has format {version}; this release reads {MODEL_VERSION}")
-    recorded = document.take("sha256", str)
-    try:
-        actual = _digest(document.rest(), tensors)
-    except RecursionError:
-        raise ModelError("model file has bad metadata: nested too deeply") from None
-    if recorded != actual:
-        raise ModelError("model file is damaged: its SHA-256 differs")
+    document, tensors = tensor_file.unpack(data, version=MODEL_VERSION, dtypes=_DTYPES)
     network = _network(document, tensors)
-    if tensors:
-        raise ModelError(f"model file has an unknown tensor {min(tensors)!r}")
+    tensor_file.check_all_taken(tensors)
     return network
+
+
+def network_digest(network: IntegerNetwork) -> str:
+    """The ``sha256`` of the network's model file."""
+    return tensor_file.digest(_description(network), _tensors(network))
 
 
 def packed_bits(network: IntegerNetwork) -> int:
@@ -181,117 +135,11 @@ def _description(network: IntegerNetwork) -> dict[str, Any]:
     }
 
 
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _digest(description: dict[str, Any], tensors: Tensors) -> str:
-    digest = hashlib.sha256(_canonical(description).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"\n{name} {tensor.dtype.name} {tensor.size}\n".encode())
-        digest.update(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
-    return digest.hexdigest()
-
-
 # Reading
 
 
-def _check_size(data: bytes) -> None:
-    if len(data) > MAX_MODEL_BYTES:
-        raise ModelError(f"model file has more than {MAX_MODEL_BYTES} bytes")
-
-
-def _header(data: bytes) -> dict[str, Any]:
-    """The safetensors header, read strictly: the library lets duplicate keys pass."""
-    size = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or size > len(data) - 8:
-        raise ModelError("not a model file, or cut short: its header ends after the file")
-    if size > MAX_HEADER_BYTES:
-        raise ModelError(f"model file has {size} bytes of header; at most {MAX_HEADER_BYTES}")
-    header = _parse_json(data[8 : 8 + size], "header")
-    if not isinstance(header, dict):
-        raise ModelError("model file has a header that is not an object")
-    return header
-
-
-def _metadata(header: dict[str, Any]) -> str:
-    metadata = header.get("__metadata__")
-    if not isinstance(metadata, dict) or set(metadata) != {METADATA_KEY}:
-        raise ModelError(f"model file needs exactly one metadata key, {METADATA_KEY!r}")
-    text = metadata[METADATA_KEY]
-    assert isinstance(text, str)  # safetensors allows only strings
-    return text
-
-
-def _read_tensors(data: bytes) -> Tensors:
-    try:
-        entries = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
-    except safetensors.SafetensorError as error:
-        raise ModelError(f"not a safetensors file: {' '.join(str(error).split())}") from None
-    tensors: Tensors = {}
-    for name, entry in entries:
-        if entry["dtype"] not in _DTYPES or len(entry["shape"]) != 1 or entry["shape"][0] < 1:
-            raise ModelError(
-                f"tensor {name!r} is {entry['dtype']} {entry['shape']}; allowed: {', '.join(_DTYPES)} of one axis"
-            )
-        stored = np.dtype(_DTYPES[entry["dtype"]]).newbyteorder("<")
-        tensors[name] = np.frombuffer(entry["data"], stored).astype(stored.newbyteorder("="), copy=False)
-    return tensors
-
-
-def _parse_json(text: str | bytes, what: str) -> Any:
-    try:
-        return strict_json.parse(text)
-    except EncodingError as error:
-        raise ModelError(f"model file has bad {what}: {error}") from None
-
-
-class _Reader:
-    """A JSON object whose keys are taken one by one; what is missing, left over or of another type is an error."""
-
-    def __init__(self, value: Any, where: str) -> None:
-        if not isinstance(value, dict):
-            raise ModelError(f"{where} is not a JSON object")
-        self._values = dict(value)
-        self._all = value
-        self._where = where
-
-    def take(self, key: str, kind: type[T]) -> T:
-        if key not in self._values:
-            raise ModelError(f"{self._where} lacks {key!r}")
-        value = self._values.pop(key)
-        if kind is float and type(value) is int and abs(value) < 1 << 53:
-            value = float(value)
-        if type(value) is not kind:
-            raise ModelError(f"{self._where}: {key} is {brief(value)}; expected {kind.__name__}")
-        return value
-
-    def items(self, key: str, kind: type[T], lengths: range) -> list[T]:
-        """A list of ``kind`` whose length is one of ``lengths``."""
-        values = self.take(key, list)
-        if len(values) not in lengths:
-            raise ModelError(f"{self._where}: {key} has {len(values)} entries; allowed: {lengths[0]}…{lengths[-1]}")
-        return [_Reader({key: value}, self._where).take(key, kind) for value in values]
-
-    def whole(self, key: str, length: int, minimum: int) -> tuple[int, ...]:
-        """``length`` integers, ``minimum`` … ``MAX_EXTENT``."""
-        values = self.items(key, int, range(length, length + 1))
-        if not all(minimum <= value <= MAX_EXTENT for value in values):
-            raise ModelError(f"{self._where}: {key} is {brief(values)}; allowed: {minimum}…{MAX_EXTENT}")
-        return tuple(values)
-
-    def rest(self) -> dict[str, Any]:
-        """Everything but the digest."""
-        return {key: value for key, value in self._all.items() if key != "sha256"}
-
-    def done(self) -> None:
-        if self._values:
-            raise ModelError(f"{self._where} has an unknown key {brief(min(self._values))}")
-
-
-def _network(document: _Reader, tensors: Tensors) -> IntegerNetwork:
-    spec = _Reader(document.take("input", dict), "input")
+def _network(document: Reader, tensors: Tensors) -> IntegerNetwork:
+    spec = Reader(document.take("input", dict), "input")
     layers = document.items("layers", dict, range(1, MAX_LAYERS + 1))
     scales = document.items("output_scale", float, range(1, MAX_LAYERS + 1))
     name, act_bits = document.take("name", str), document.take("act_bits", int)
@@ -314,19 +162,19 @@ def _network(document: _Reader, tensors: Tensors) -> IntegerNetwork:
         name=name,
         act_bits=act_bits,
         input=source,
-        layers=tuple(_layer(i, _Reader(layer, f"layer {i}"), tensors) for i, layer in enumerate(layers)),
+        layers=tuple(_layer(i, Reader(layer, f"layer {i}"), tensors) for i, layer in enumerate(layers)),
         outputs=outputs,
         output_scale=tuple(scales),
         metadata=metadata,
     )
 
 
-def _layer(i: int, entry: _Reader, tensors: Tensors) -> Layer:
+def _layer(i: int, entry: Reader, tensors: Tensors) -> Layer:
     planes = entry.items("planes", dict, range(1, MAX_PLANES + 1))
     name, minimum, maximum = entry.take("name", str), entry.take("minimum", int), entry.take("maximum", int)
     pool = entry.whole("pool", 2, 1)
     entry.done()
-    read = tuple(_plane(f"{i}.{j}", _Reader(plane, f"layer {i} plane {j}"), tensors) for j, plane in enumerate(planes))
+    read = tuple(_plane(f"{i}.{j}", Reader(plane, f"layer {i} plane {j}"), tensors) for j, plane in enumerate(planes))
     channels = len(read[0].trits)
     return Layer(
         name=name,
@@ -339,11 +187,11 @@ def _layer(i: int, entry: _Reader, tensors: Tensors) -> Layer:
     )
 
 
-def _plane(prefix: str, entry: _Reader, tensors: Tensors) -> Plane:
+def _plane(prefix: str, entry: Reader, tensors: Tensors) -> Plane:
     source, shape = entry.take("source", str), entry.whole("shape", 4, 1)
     stride, padding, groups = entry.whole("stride", 2, 1), entry.whole("padding", 4, 0), entry.take("groups", int)
     entry.done()
-    count, packed = math.prod(shape), _tensor(f"{prefix}.trits", (np.uint8,), tensors)
+    count, packed = math.prod(shape), take_tensor(f"{prefix}.trits", (np.uint8,), tensors)
     if packed.size != -(-count // TRITS_PER_BYTE5):  # before anything of the stated size is made
         raise ModelError(f"tensor '{prefix}.trits' has {packed.size} bytes, which do not go with the shape {shape}")
     try:
@@ -360,18 +208,8 @@ def _plane(prefix: str, entry: _Reader, tensors: Tensors) -> Plane:
     )
 
 
-def _tensor(name: str, allowed: Iterable[type[Any]], tensors: Tensors) -> npt.NDArray[Any]:
-    if name not in tensors:
-        raise ModelError(f"model file lacks the tensor {name!r}")
-    tensor = tensors.pop(name)
-    if tensor.dtype.type not in allowed:
-        names = " or ".join(np.dtype(kind).name for kind in allowed)
-        raise ModelError(f"tensor {name!r} is {tensor.dtype}; expected {names}")
-    return tensor
-
-
-def _parameter(name: str, channels: int, allowed: Iterable[type[Any]], tensors: Tensors) -> npt.NDArray[np.int64]:
-    values = _tensor(name, allowed, tensors)
+def _parameter(name: str, channels: int, allowed: tuple[type[Any], ...], tensors: Tensors) -> npt.NDArray[np.int64]:
+    values = take_tensor(name, allowed, tensors)
     if values.size not in (1, channels):
         raise ModelError(f"tensor {name!r} has {values.size} values; expected {channels}, or 1 for all")
     return np.broadcast_to(values, channels).astype(np.int64)
