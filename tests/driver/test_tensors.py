@@ -133,7 +133,7 @@ def test_one_layer_alone_gives_what_its_network_gives(seed: int) -> None:
             continue
         alone = network.layer(layer.name)
         x = random_images(rng, alone, 3)
-        assert np.array_equal(device.linear(layer.name, x), alone.predict(x))
+        assert np.array_equal(device.linear(layer.name, x), network.linear(layer.name, x))
         with pytest.raises(InputError):
             device.linear(layer.name, x + 500)
     with pytest.raises(ModelError, match=r"^no layer 'nothing'; known: "):

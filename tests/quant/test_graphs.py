@@ -1,5 +1,7 @@
 """Every weight quantiser on dense and convolutional graphs: trains, exports, and is golden's, tensor by tensor."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch import nn
 from quant.graphs import SPEC, Conv, Dense, images, trained
 from sterna.golden import trace
 from sterna.quant import WEIGHT_QUANTISERS, QuantisedModel, Recipe, export, export_network, prepare
+from sterna.spec.errors import ModelError
 from sterna.spec.model_file import load_network, save_network
 
 
@@ -31,6 +34,27 @@ def assert_golden_is_the_model(model: QuantisedModel, batch: np.ndarray) -> None
 def test_a_graph_of_every_quantiser_is_goldens(weights, kind, act_bits):
     model = trained(kind(), weights=weights, act_bits=act_bits, density=0.6)
     assert_golden_is_the_model(model, images(1, 40))
+
+
+@pytest.mark.parametrize("kind", [Dense, Conv])
+def test_each_layer_alone_is_goldens(kind):
+    model = trained(kind(), weights="ttq")
+    network, _ = export_network(model, name="graph")
+    rng = np.random.default_rng(0)
+    alone = 0
+    for name, _ in model.named_layers():
+        try:
+            spec = network.layer(name).input
+        except ModelError as error:
+            with pytest.raises(ModelError, match=re.escape(str(error))):
+                model.linear(name, np.zeros((1, 1)))
+            continue
+        x = rng.integers(int(spec.low), int(spec.high) + 1, (5, *spec.shape))
+        assert np.array_equal(model.linear(name, x), network.linear(name, x)), name
+        alone += 1
+    assert 2 <= alone <= len(network.layers)
+    with pytest.raises(ModelError, match=r"^no layer 'nothing'; known: "):
+        model.linear("nothing", np.zeros((1, 1)))
 
 
 @pytest.mark.parametrize("act_bits", [3, 4, 5, 6, 7])

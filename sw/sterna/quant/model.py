@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from sterna.quant.estimator import round_half_up
 from sterna.quant.layers import FoldedLayer, QuantisedLayer, Signal
+from sterna.spec.errors import ModelError
 from sterna.spec.network import InputSpec
 
 CHUNK = 500
@@ -68,6 +71,33 @@ class QuantisedModel(nn.Module):
         parts = [self._tensors(part) for part in torch.split(images, CHUNK)]
         results = tuple(_answer(torch.cat([part[name].integers for part in parts])).int() for name in self.outputs)
         return results if len(results) > 1 else results[0]
+
+    @torch.no_grad()
+    def linear(self, name: str, x: npt.ArrayLike) -> npt.NDArray[np.int32]:
+        """One layer alone: what ``IntegerNetwork.linear`` gives. Needs evaluation mode.
+
+        ``x``: integers of the layer's source, in its range, (n, height, width, channels) or (n, size). Raises
+        :class:`ModelError` for a name that is no layer, or a layer that reads several tensors.
+        """
+        assert not self.training
+        layers = dict(self.named_layers())
+        if name not in layers:
+            raise ModelError(f"no layer {name!r}; known: {', '.join(layers)}")
+        sources = {(window.source, window.shape) for term in layers[name].terms for window in term.windows}
+        if len(sources) > 1:
+            raise ModelError(f"layer {name!r} reads {len(sources)} tensors; one can run on its own if it reads one")
+        ((source, shape),) = sources
+        integers = torch.from_numpy(np.asarray(x, np.float64).reshape(-1, *shape)).permute(0, 3, 1, 2)
+        outputs = layers[name]({source: self.signal(source, integers)}).integers
+        answer: npt.NDArray[np.int32] = _answer(outputs).int().numpy()
+        return answer
+
+    def signal(self, tensor: str, integers: Tensor) -> Signal:
+        """Integers of a tensor, (n, channels, height, width), with its step and its bounds."""
+        if tensor == self.input.name:
+            return Signal(integers, torch.tensor(self.input.scale, dtype=integers.dtype), *self.input.levels)
+        activation = dict(self.named_layers())[tensor].activation
+        return Signal(integers, activation.step.detach().to(integers.dtype), activation.low, activation.high)
 
     @torch.no_grad()
     def folded(self) -> Iterator[tuple[QuantisedLayer, FoldedLayer]]:

@@ -1,5 +1,7 @@
 """Turns a float model into a quantised one."""
 
+from collections.abc import Sequence
+
 from torch import nn
 
 from sterna.quant.float_graph import float_layers
@@ -19,7 +21,11 @@ def prepare(model: nn.Module, recipe: Recipe, input: InputSpec) -> QuantisedMode
     first training batch. Raises :class:`ModelError` for anything else, by path and kind, and for shapes that do not
     fit.
     """
-    layers, outputs = float_layers(model, input)
+    return quantised(*float_layers(model, input), recipe, input)
+
+
+def quantised(layers: Sequence[FloatLayer], outputs: Sequence[str], recipe: Recipe, input: InputSpec) -> QuantisedModel:
+    """A quantised copy of float layers, in training mode."""
     trained = [layer.name for layer in layers if layer.trained]
 
     def recipe_of(layer: FloatLayer) -> LayerRecipe:

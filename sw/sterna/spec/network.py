@@ -299,6 +299,16 @@ class IntegerNetwork:
             metadata={},
         )  # fmt: skip
 
+    def linear(self, name: str, x: npt.ArrayLike) -> npt.NDArray[np.int32]:
+        """One layer alone, by the golden model: what ``device.linear`` of :class:`sterna.driver.Device` gives.
+
+        ``x``: integers (n, height, width, channels) or (n, size) of the layer's source, in its range. Returns int32 (n,
+        channels) or (n, height, width, channels). Raises as :meth:`layer`, and :class:`InputError`.
+        """
+        outputs = self.layer(name).predict(x)
+        assert isinstance(outputs, np.ndarray)  # a network of one layer has one output
+        return outputs
+
     @property
     def weights(self) -> int:
         """Trits in all planes."""
