@@ -10,13 +10,15 @@ A preset is plain values; ``dataclasses.replace`` makes another one of it.
 
 from sterna.train.augment import Augmentation
 from sterna.train.presets import PRESETS, Phase, Preset, preset_named
-from sterna.train.topologies import Autoencoder, Cnn, DsCnn, Mlp, ResNet8, Topology
+from sterna.train.topologies import Autoencoder, ByteTransformer, Cnn, DsCnn, Mlp, ResNet8, Topology
 from sterna.train.training import DivergedError, Progress, TrainResult, train
+from sterna.train.transformer import QuantisedTransformer, export_transformer, prepare_transformer
 
 __all__ = [
     "PRESETS",
     "Augmentation",
     "Autoencoder",
+    "ByteTransformer",
     "Cnn",
     "DivergedError",
     "DsCnn",
@@ -24,9 +26,12 @@ __all__ = [
     "Phase",
     "Preset",
     "Progress",
+    "QuantisedTransformer",
     "ResNet8",
     "Topology",
     "TrainResult",
+    "export_transformer",
+    "prepare_transformer",
     "preset_named",
     "train",
 ]
