@@ -75,7 +75,7 @@ class Transformer:
             )
         for linear in self.shape.linears:
             alone = network.layer(linear.name)
-            wanted = (INPUT if linear.source == INPUT else linear.source, (1, 1, linear.inputs), (1, 1, linear.outputs))
+            wanted = (linear.source, (1, 1, linear.inputs), (1, 1, linear.outputs))
             given = (alone.input.name, alone.input.shape, alone.shape(linear.name))
             if given != wanted or (linear.source == INPUT and alone.input.levels != (-LEVEL, LEVEL)):
                 raise ModelError(f"layer {linear.name!r} is not the transformer's: {given}, expected {wanted}")
