@@ -1,6 +1,6 @@
 """What 8-bit outputs of linear layers cost a transformer: bits per byte with and without rounding them.
 
-    python docs/decisions/0006-transformer-linears.py TEXT [STEPS]
+    python docs/decisions/0007-transformer-linears.py TEXT [STEPS]
 
 Trains on the first nine tenths of the file TEXT, float and then quantised, and measures on the rest.
 """
