@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+import sterna
 from sterna.driver import Device
 from sterna.host import Transformer, load_transformer, save_transformer
 from sterna.quant import LayerRecipe, Recipe
@@ -97,6 +98,17 @@ def test_text_is_generated_byte_by_byte_past_the_context(
     text = host.generate(prompt, 12, device.linear, temperature=0.5, seed=3)
     assert text == host.generate(prompt, 12, network.linear, temperature=0.5, seed=3)
     assert len(set(text)) > 3
+
+
+def test_what_the_icebreaker_does_not_hold_is_streamed_and_gives_the_same(
+    files: tuple[IntegerNetwork, Transformer],
+) -> None:
+    network, host = files
+    text = np.frombuffer(TEXT[:32], np.uint8).reshape(2, 16)
+    with sterna.open("sim:icebreaker") as device:
+        image = device.load(network)
+        assert len(image.segments) > 1
+        assert np.array_equal(host.logits(text, device.linear), host.logits(text, network.linear))
 
 
 def test_the_document_runs(tmp_path: Path) -> None:
