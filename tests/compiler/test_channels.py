@@ -107,3 +107,34 @@ def test_convolutions_that_do_not_fit_alone_run_in_parts() -> None:
 def test_a_layer_whose_parts_do_not_fit_either_is_named(changes: dict[str, int], message: str) -> None:
     with pytest.raises(FitError, match=message):
         compile_network(convolutions(4, 24, 24, 40), dataclasses.replace(CONFIGURATION, **changes))
+
+
+def read_by_planes(planes: int) -> IntegerNetwork:
+    """A convolution of 160 channels, read by a layer of so many planes."""
+    rng = np.random.default_rng(0)
+    wide = Plane(
+        source="input", trits=rng.choice([-1, 1], (160, 3, 3, 8)).astype(np.int8), multiplier=np.ones(160, np.int64),
+        padding=(1, 1, 1, 1),
+    )  # fmt: skip
+    sparse = [(rng.choice([-1, 1], (8, 1, 1, 160)) * (rng.random((1, 1, 1, 160)) < 0.3)).astype(np.int8)
+              for _ in range(planes)]  # fmt: skip
+    readers = tuple(
+        Plane(source="a", trits=trits, multiplier=np.full(8, 3 ** (k % 5))) for k, trits in enumerate(sparse)
+    )
+    layers = [
+        Layer(name=name, planes=of_layer, bias=np.zeros(channels, np.int64), shift=np.full(channels, shift), minimum=0,
+              maximum=127)
+        for name, of_layer, channels, shift in (("a", (wide,), 160, 3), ("b", readers, 8, 8))
+    ]  # fmt: skip
+    return IntegerNetwork(
+        name="wide", act_bits=8, input=InputSpec(name="input", shape=(4, 4, 8), low=-9, high=9, scale=1.0),
+        layers=tuple(layers), outputs=("b",), output_scale=(1.0,), metadata={},
+    )  # fmt: skip
+
+
+def test_as_few_parts_are_made_as_fit() -> None:
+    configuration = dataclasses.replace(CONFIGURATION, mask_depth=512, activation_depth=1024, parameter_depth=512)
+    image = compile_network(read_by_planes(5), configuration)  # four parts would be twenty planes
+    assert [op.tensor.name for op in image.ops] == ["a", "a", "a", "b"]
+    with pytest.raises(FitError, match=r"^layer 'a' fits tight only in parts, but layer 'b' has \d+ planes; allowed"):
+        compile_network(read_by_planes(9), configuration)

@@ -11,7 +11,9 @@ from sterna.compiler import compile_network
 from sterna.compiler.allocation import allocate
 from sterna.compiler.compile import fit_report
 from sterna.compiler.lowering import lower
+from sterna.driver import Device
 from sterna.golden import trace
+from sterna.link.emulator import Emulator
 from sterna.link.machine import Machine
 from sterna.sim.configurations import random_configuration
 from sterna.sim.networks import random_dense, random_images, random_network
@@ -165,3 +167,38 @@ def test_a_field_that_a_descriptor_cannot_hold_is_refused_with_its_layer() -> No
     network = dataclasses.replace(network, input=spec, layers=(pooled,))
     with pytest.raises(FitError, match=r"^layer 'y' cannot be described: op.pool_height is 20; allowed: 1…16$"):
         compile_network(network, dataclasses.replace(SMALL, simd=4, activation_depth=1024))
+
+
+def test_a_memory_that_is_full_to_the_last_address_is_used() -> None:
+    c = Configuration(
+        name="full", simd=1, pe=4, acc_bits=24, weight_depth=65536, mask_depth=16384, activation_depth=65536,
+        parameter_depth=4096, program_depth=512,
+    )  # fmt: skip
+    first = network_of(np.ones((256, 1, 1, 1024), np.int8), input=InputSpec(
+        name="x", shape=(1, 1, 1024), low=-1, high=1, scale=1.0,
+    ))  # fmt: skip
+    (layer,) = first.layers
+    empty = Plane(source="y", trits=np.zeros((8, 1, 1, 256), np.int8), multiplier=np.ones(8, np.int64))
+    behind = dataclasses.replace(layer, name="z", planes=(empty,), bias=np.full(8, 3), shift=np.zeros(8, np.int64))
+    network = dataclasses.replace(first, layers=(layer, behind), outputs=("z",))
+    assert [use.used for use in fit_report(network, c).memories][:1] == [65536]
+    device = Device(Emulator(c), configuration=c)
+    device.load(network)
+    assert np.array_equal(device.infer(np.ones((1, 1024))), network.predict(np.ones((1, 1024))))
+
+    size = 32768 - 8  # with the output, in both slots: all of the activation memory
+    trits = np.zeros((1, 1, 1, size), np.int8)
+    trits[..., :5] = 1
+    spec = InputSpec(name="x", shape=(1, 1, size), low=-100, high=100, scale=1.0)
+    network = network_of(trits, input=spec)
+    assert {use.memory: use.used for use in fit_report(network, c).memories}["activations"] == 65536
+    device.load(network)
+    assert np.array_equal(device.infer(np.ones((1, size))), network.predict(np.ones((1, size))))
+
+
+def test_of_a_network_that_does_not_fit_at_all_the_report_is_that_of_whole_layers() -> None:
+    network = random_dense(0, (784, 2000, 2000, 10))
+    with pytest.raises(FitError) as raised:
+        compile_network(network, configuration_named("icebreaker"))
+    assert "activations" in str(raised.value)
+    assert "program" not in str(raised.value)

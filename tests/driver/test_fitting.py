@@ -9,7 +9,7 @@ from sterna.driver.fitting import check_image
 from sterna.spec.configuration import Configuration
 from sterna.spec.descriptors import OpDescriptor
 from sterna.spec.errors import ImageError
-from sterna.spec.image import OpPlace, Region, Section, TensorPlace
+from sterna.spec.image import OpPlace, Region, Section, Segment, TensorPlace
 from sterna.spec.layout import TensorLayout
 from sterna.spec.network import IntegerNetwork
 
@@ -29,7 +29,7 @@ REPLACE: list[tuple[str, Any, str]] = [
     ),
     (
         "ops",
-        (OpPlace(place("a", 0, 5), 64, ()),),
+        (OpPlace(place("a", 0, 5), 64, ()), OpPlace(place("a", 0, 5), 0, ())),
         r"the image's program has no end: op descriptor cut short",
     ),
     (
@@ -48,6 +48,38 @@ def test_an_image_out_of_bounds_is_refused(
     check_image(image, configuration, network)
     with pytest.raises(ImageError, match=message):
         check_image(dataclasses.replace(image, **{field: value}), configuration)
+
+
+def test_segments_have_to_cover_the_program(network: IntegerNetwork, configuration: Configuration) -> None:
+    image = compile_network(network, configuration)
+    for changes in ({"segments": (Segment(1),)}, {"ops": (), "segments": ()}):
+        with pytest.raises(ImageError, match=r"the image has segments of \d ops in all, where there are \d"):
+            check_image(dataclasses.replace(image, **changes), configuration)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["layer2", "layer2"], "the image's output 'layer2' has 1×1×20 activations, which no ops write"),
+        (["layer1", "layer2", "layer1"], "the image's outputs of one name do not follow each other"),
+    ],
+)
+def test_outputs_are_what_ops_write_each_once(
+    network: IntegerNetwork, configuration: Configuration, names: list[str], message: str
+) -> None:
+    image = dataclasses.replace(compile_network(network, configuration), slot_offset=0)
+    outputs = tuple(place for name in names for place in image.parts(name))
+    with pytest.raises(ImageError, match=message):
+        check_image(dataclasses.replace(image, outputs=outputs), configuration)
+
+
+def test_parts_of_one_tensor_have_the_same_pixels(network: IntegerNetwork, configuration: Configuration) -> None:
+    image = compile_network(network, configuration)
+    first, last = image.ops
+    layout = dataclasses.replace(first.tensor.layout, height=2)
+    other = dataclasses.replace(last, tensor=TensorPlace("layer1", 0, layout))
+    with pytest.raises(ImageError, match="the parts of the image's tensor 'layer1' differ in their pixels"):
+        check_image(dataclasses.replace(image, ops=(first, other)), configuration)
 
 
 @pytest.mark.parametrize(

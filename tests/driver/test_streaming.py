@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sterna.compiler import compile_network
 from sterna.driver import Counters, Device
@@ -17,7 +19,7 @@ from sterna.link.faults import FaultyTransport
 from sterna.spec.configuration import Configuration
 from sterna.spec.errors import DeviceRefusedError, DeviceTimeoutError, ImageError
 from sterna.spec.frames import Opcode, Status
-from sterna.spec.image import Image, Region, Section, Segment
+from sterna.spec.image import Image, Region, Section, Segment, word_bytes
 from sterna.spec.network import IntegerNetwork
 
 from .conftest import dense_network
@@ -133,6 +135,9 @@ def test_a_link_that_loses_and_repeats_changes_no_result(large: IntegerNetwork, 
     device = Device(transport, configuration=CONFIGURATION, timeout=0.5)
     device.load(large)
     assert_infers(device, large)
+    for layer in large.layers:
+        x = np.random.default_rng(seed).integers(0, 97, (5, *large.layer(layer.name).input.shape))
+        assert np.array_equal(device.linear(layer.name, x), large.linear(layer.name, x))
     assert transport.faults.total() > 10
 
 
@@ -182,6 +187,20 @@ def test_an_image_that_streams_over_what_has_to_stay_is_refused() -> None:
         check_image(with_section(Section(Region.PROGRAM, 500, b"xx")), CONFIGURATION)
     with pytest.raises(ImageError, match="a section of masks reaches word 513; the device has 512"):
         check_image(with_section(Section(Region.MASKS, 512, b"x")), CONFIGURATION)
+
+
+spans = st.lists(st.tuples(st.sampled_from(list(Region)), st.integers(0, 40), st.integers(0, 9)), max_size=6)
+
+
+@given(spans, spans)
+def test_overlaps_are_words_in_common(one: list[tuple[Region, int, int]], other: list[tuple[Region, int, int]]) -> None:
+    def sections(group: list[tuple[Region, int, int]]) -> tuple[Section, ...]:
+        return tuple(Section(region, at, bytes(n * word_bytes(region, CONFIGURATION))) for region, at, n in group)
+
+    def words(group: list[tuple[Region, int, int]]) -> set[tuple[Region, int]]:
+        return {(region, at + k) for region, at, n in group for k in range(n)}
+
+    assert overlap(sections(one), sections(other), CONFIGURATION) == bool(words(one) & words(other))
 
 
 @pytest.mark.parametrize(

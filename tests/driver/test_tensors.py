@@ -136,6 +136,9 @@ def test_one_layer_alone_gives_what_its_network_gives(seed: int) -> None:
         assert np.array_equal(device.linear(layer.name, x), network.linear(layer.name, x))
         with pytest.raises(InputError):
             device.linear(layer.name, x + 500)
+        for linear in (device.linear, network.linear):
+            with pytest.raises(InputError, match=rf"^layer '{layer.name}' alone takes integers; these have fractions"):
+                linear(layer.name, x + 0.25)
     with pytest.raises(ModelError, match=r"^no layer 'nothing'; known: "):
         device.linear("nothing", np.zeros((1, 1)))
     images = random_images(rng, network, 2)

@@ -1,5 +1,6 @@
 """The machine against naive sums, on programs laid out by hand."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -375,3 +376,18 @@ def test_a_program_without_end_is_an_error() -> None:
     machine.write(Region.PROGRAM, 0, np.array((endless.encode() * 10)[: c.program_depth], "<u2").tobytes())
     with pytest.raises(EncodingError, match="op descriptor cut short"):
         machine.run(0, 0, 0, 0)
+
+
+def test_zero_ops_stand_for_256() -> None:
+    c = dataclasses.replace(configuration(), program_depth=8192)
+    machine = Machine(c)
+    plane = PlaneDescriptor(source=0, chunks=1, tail=1)
+    op = OpDescriptor(planes=(plane,), last=False, tiles=1, tail_groups=1, destination=8, minimum=0, maximum=1)
+    ops = [dataclasses.replace(op, last=k == 299) for k in range(300)]
+    machine.write(Region.PROGRAM, 0, np.array(encode_program(ops), "<u2").tobytes())
+    ran: list[OpDescriptor] = []
+    machine._run_op = lambda op, *_: ran.append(op)  # type: ignore[method-assign, assignment]
+    for asked, done in ((0, 256), (255, 255), (1, 1)):
+        ran.clear()
+        machine.run(0, 0, 0, asked)
+        assert len(ran) == done

@@ -9,7 +9,7 @@ of the two skips.
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -144,6 +144,8 @@ def check_device(device: Device, case: Case) -> Image:
                     raise DifferenceError(f"{skips}, image {n}: output {name} differs in a batch, but not by itself")
         emulated.infer(golden[case.network.input.name], activation_skip=skips.activations, block_skip=skips.blocks)
         _compare_counters(device.counters() - before, emulated.counters() - emulated_before, case, skips)
+    _check_profile(device, case, shown)
+    _check_layer(device, case, golden)
     return image
 
 
@@ -153,6 +155,25 @@ def _check_tensors(device: Device, case: Case, golden: dict[str, npt.NDArray[np.
     found = device.trace(one, activation_skip=skips.activations, block_skip=skips.blocks)
     for name, tensor in found.items():
         _compare(f"{skips}, image {n}, layer {name}", tensor, golden[name][n])
+
+
+def _check_profile(device: Device, case: Case, n: int) -> None:
+    """Of each layer, cycles are in their classes, and nothing is less than nothing."""
+    for row in device.profile(case.images[n].reshape(case.network.input.shape)):
+        counted = asdict(row.counters)
+        if min(counted.values()) < 0 or row.counters.cycles != sum(counted[name] for name in _CLASSES):
+            raise DifferenceError(f"profile of layer {row.op} does not add up: {row.counters}")
+
+
+def _check_layer(device: Device, case: Case, golden: dict[str, npt.NDArray[np.int8]]) -> None:
+    """One layer alone, on what it reads for all images."""
+    alone = [layer for layer in case.network.layers if len({plane.source for plane in layer.planes}) == 1]
+    if alone:
+        layer = alone[case.seed % len(alone)]
+        found = device.linear(layer.name, golden[layer.planes[0].source])
+        for n in range(IMAGES):
+            _compare(f"image {n}, layer {layer.name} alone", found[n].reshape(golden[layer.name][n].shape),
+                     golden[layer.name][n])  # fmt: skip
 
 
 def _compare(where: str, found: npt.NDArray[np.int8], expected: npt.NDArray[np.int8]) -> None:

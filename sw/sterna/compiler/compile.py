@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from math import lcm
+from math import ceil, lcm
 from typing import Self
 
 import numpy as np
@@ -89,22 +89,26 @@ class _Plan:
     contents: list[Contents]
     placement: Placement
     descriptors: list[list[int]]
-    """Words of each op's; empty where an address is too large for one, which the report tells."""
+    """Words of each op's; empty where activations do not fit any address, which the report tells."""
 
     @classmethod
     def of(cls, network: IntegerNetwork, configuration: Configuration) -> Self:
-        """Where a layer alone is too large for a memory, its channels are shared out until its parts fit."""
-        plan = whole = cls._streamed(network, {}, configuration)
+        """Where a layer alone is too large for a memory, its channels are shared out until its parts fit. If all that
+        leads nowhere, the plan is that of whole layers, whose report tells what is too large."""
+        plan = cls._streamed(network, {}, configuration)
         parts: dict[str, int] = {}
         unit = lcm(configuration.pe, configuration.simd)
-        while (name := plan.too_large()) and parts.get(name, 1) * unit < network.shape(name)[2]:
-            parts[name] = 2 * parts.get(name, 1)
+        while (large := plan.too_large()) and parts.get(large[0], 1) * unit < network.shape(large[0])[2]:
+            name, times = large
+            parts[name] = max(parts.get(name, 1) + 1, ceil(times * parts.get(name, 1)))
             try:
                 shared, layer_of = share_channels(network, parts, unit)
-            except ModelError:  # too many planes
-                return whole
+            except ModelError as error:
+                raise FitError(f"layer {name!r} fits {configuration.name} only in parts, but {error}") from None
             plan = cls._streamed(shared, layer_of, configuration)
-        return plan if plan.report().fits else whole
+        if plan.report().fits:
+            return plan
+        return cls._made(network, {}, *lower(network, configuration), configuration)
 
     @classmethod
     def _streamed(cls, network: IntegerNetwork, layer_of: dict[str, str], configuration: Configuration) -> Self:
@@ -144,12 +148,13 @@ class _Plan:
         ]
         return cls(c, network, layer_of, ops, layouts, allocation, of_ops, placement, descriptors)
 
-    def too_large(self) -> str | None:
-        """A layer that does not fit alone, if there is one."""
+    def too_large(self) -> tuple[str, float] | None:
+        """A layer that does not fit alone, if there is one, and how many times it takes a memory."""
         for op, each in zip(self.ops, self.contents, strict=True):
             size = each.size(self.configuration)
-            if any(size[region] > depth for region, depth in depths(self.configuration).items()):
-                return self.layer_of.get(op.layer.name, op.layer.name)
+            times = max(size[region] / depth for region, depth in depths(self.configuration).items())
+            if times > 1:
+                return self.layer_of.get(op.layer.name, op.layer.name), times
         return None
 
     @property
@@ -210,12 +215,12 @@ def _descriptor(
     c: Configuration,
     first: Words,
 ) -> list[int]:
-    """Words of an op whose blocks, masks and parameters begin at ``first``; none if that is beyond any address.
+    """Words of an op whose blocks, masks and parameters begin at ``first``; none if tensors lie beyond any address.
 
     Raises :class:`FitError` for what a descriptor does not hold.
     """
     name = op.layer.name
-    if max(allocation.used, *(first[region] for region in MEMORIES)) >= 1 << 16:
+    if allocation.used > 1 << 16:
         return []
     layout = layouts[name]
     (pool_height, pool_width) = op.layer.pool
@@ -240,7 +245,8 @@ def _descriptor(
         phases=op.phases,
         fraction=lead.element % c.simd,
         fraction_step=lead.step_x % c.simd,
-        **{name: first[region] for region, (name, _, _) in MEMORIES.items()},
+        # Behind a full memory lies what has no words, or does not fit, which the report tells.
+        **{name: first[region] % depths(c)[region] for region, (name, _, _) in MEMORIES.items()},
     )
     try:
         return descriptor.encode()

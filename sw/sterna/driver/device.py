@@ -241,7 +241,7 @@ class Device:
         if self._network is None:
             raise DeviceRefusedError("only an image is loaded; linear needs the network, to check x", Status.NOT_LOADED)
         layer = self._network.layer(name)
-        rows = layer.input.quantise(x)
+        rows = layer.integers(x)
         flags = _flags(activation_skip, block_skip)
         output = np.empty((len(rows), *layer.shape(name)), np.int32)
         reading_due = self._runs_per_reading(image)
@@ -252,18 +252,19 @@ class Device:
                     continue
                 channels = slice(first, first + op.tensor.layout.channels)
                 first = channels.stop
-                # Requests are carried out in order, so the next input waits on the device for the result before it.
-                pending: deque[list[Request]] = deque()
+                # The next input follows the result's request, and so the run. The next run follows the result itself:
+                # were its answer lost, it would be asked for again, and be the next one's.
+                pending: list[Request] = []
                 for n, row in enumerate(rows):
                     self._submit_parts(image.parts(layer.input.name), row)
-                    self._submit_segment(image, image.segment_of(index), op.entry, 0, flags, 1)
-                    pending.append(self._submit_result(image, 0, op.tensor))
                     if n:
-                        output[n - 1, ..., channels] = self._wait_for_tensor(op.tensor, pending.popleft())
+                        output[n - 1, ..., channels] = self._wait_for_tensor(op.tensor, pending)
+                    self._submit_segment(image, image.segment_of(index), op.entry, 0, flags, 1)
+                    pending = self._submit_result(image, 0, op.tensor)
                     if self._runs_since_reading >= reading_due:
                         self._read_counters()
-                for parts in pending:
-                    output[-1, ..., channels] = self._wait_for_tensor(op.tensor, parts)
+                if pending:
+                    output[-1, ..., channels] = self._wait_for_tensor(op.tensor, pending)
         return output[:, 0, 0] if output.shape[1:3] == (1, 1) else output
 
     def trace(
@@ -293,7 +294,8 @@ class Device:
 
         The program is run once for each op, up to that op; a row is the difference between two such runs, so that
         rows add up exactly to the run of the whole program. Filling and draining of the pipeline between two ops
-        counts for the later one. Frames are not counted.
+        counts for the later one. Frames are not counted. What is streamed is written between the runs of segments here,
+        not while they last, so that a longer run begins as a shorter one: its stalls are not in the rows.
         """
         program, row = self._single(image)
         flags = _flags(activation_skip, block_skip)
@@ -303,7 +305,7 @@ class Device:
             self._read_counters()
             for limit, op in enumerate(program.ops, 1):
                 before = self._totals.total
-                self._submit_run(program, 0, flags, ops=limit)
+                self._submit_run(program, 0, flags, ops=limit, ahead=False)
                 for part in self._submit_result(program, 0, program.outputs[0]):
                     self._session.wait(part)  # comes when the run has ended
                 self._read_counters()
@@ -440,17 +442,22 @@ class Device:
             word = place.word + offset + at // self.configuration.simd
             self._session.submit(Opcode.INPUT, input_header(word) + flat[at : at + step].tobytes())
 
-    def _submit_run(self, image: Image, slot: int, flags: int, *, ops: int = 0, more: bool = False) -> None:
-        """Runs the program's first ``ops`` ops, all of them by default. ``more``: as a whole, once again after this."""
+    def _submit_run(
+        self, image: Image, slot: int, flags: int, *, ops: int = 0, more: bool = False, ahead: bool = True
+    ) -> None:
+        """Runs the program's first ``ops`` ops, all of them by default. ``more``: as a whole, once again after this.
+        ``ahead``: what is streamed is written while the segment before runs, if possible."""
         left = ops or len(image.ops)
         for index, segment in enumerate(image.segments):
             if left <= 0:
                 return
             at = image.first_op(index)
+            if not ahead:
+                self._stream(image, index, slot, ahead=False)
             self._submit_segment(image, index, image.ops[at].entry, slot, flags, min(segment.ops, left))
             left -= segment.ops
             following = self._accounts().after(index)
-            if following is not None and (more if following <= index else left > 0):
+            if ahead and following is not None and (more if following <= index else left > 0):
                 self._stream(image, following, slot)
 
     def _submit_segment(self, image: Image, index: int, entry: int, slot: int, flags: int, ops: int) -> None:
@@ -461,12 +468,15 @@ class Device:
         self._accounts().started(index)
         self._runs_since_reading += 1
 
-    def _stream(self, image: Image, index: int, slot: int) -> None:
-        """Writes a segment's sections, unless they are there; ``slot``: of the run under way."""
+    def _stream(self, image: Image, index: int, slot: int, *, ahead: bool = True) -> None:
+        """Writes a segment's sections, unless they are there; ``slot``: of the run under way, which ends before if not
+        ``ahead``."""
         streaming = self._accounts()
         if not streaming.is_missing(index):
             return
-        if streaming.is_in_use(index):  # a result comes when the run has ended, and what follows it is done then
+        if not ahead or streaming.is_in_use(
+            index
+        ):  # a result comes when the run has ended, and what follows it is done then
             self._session.submit(Opcode.RESULT, result_arguments(slot, image.outputs[0].word, 1), expected=1)
         self._write_sections(image.segments[index].sections)
         streaming.wrote(index)

@@ -3,7 +3,7 @@
 import struct
 from collections import Counter
 from collections.abc import Sequence
-from itertools import product
+from itertools import groupby, product
 
 from sterna.driver.streaming import overlap
 from sterna.spec.configuration import CHUNK, Configuration
@@ -32,12 +32,34 @@ def check_image(image: Image, configuration: Configuration, network: IntegerNetw
         _check_place(place, image.slot_offset, configuration)
     for op in image.ops:
         _check_place(op.tensor, 0, configuration)
+    of_segments = sum(segment.ops for segment in image.segments)
+    if of_segments != len(image.ops) or not image.ops:
+        raise ImageError(f"the image has segments of {of_segments} ops in all, where there are {len(image.ops)}")
     _check_program(image, configuration)
     if image.input.word % CHUNK:
         raise ImageError(f"the image's input begins at word {image.input.word}; allowed: multiples of {CHUNK}")
     if network is not None:
         for places in ([image.input], image.outputs, [op.tensor for op in image.ops]):
             _check_shapes(places, network)
+    _check_parts(image)
+
+
+def _check_parts(image: Image) -> None:
+    """Outputs are tensors that ops write, each once; parts of a tensor agree on its pixels."""
+    names = [name for name, _ in groupby(place.name for place in image.outputs)]
+    if len(set(names)) < len(names):
+        raise ImageError("the image's outputs of one name do not follow each other")
+    written: dict[str, tuple[int, int, int]] = {}
+    for found, places in ((written, [op.tensor for op in image.ops]), ({}, image.outputs)):
+        for place in places:
+            height, width = place.layout.height, place.layout.width
+            *pixels, channels = found.get(place.name, (height, width, 0))
+            if pixels != [height, width]:
+                raise ImageError(f"the parts of the image's tensor {place.name!r} differ in their pixels")
+            found[place.name] = height, width, channels + place.layout.channels
+    for name, shape in found.items():
+        if written.get(name) != shape:
+            raise ImageError(f"the image's output {name!r} has {_times(shape)} activations, which no ops write")
 
 
 def _check_shapes(places: Sequence[TensorPlace], network: IntegerNetwork) -> None:

@@ -1,7 +1,5 @@
 """Which of an image's segments are in the device's memories, and what each lies over."""
 
-from itertools import combinations
-
 from sterna.spec.configuration import Configuration
 from sterna.spec.image import Image, Section, word_bytes
 
@@ -14,14 +12,9 @@ class Streaming:
     """
 
     def __init__(self, image: Image, configuration: Configuration) -> None:
-        segments = image.segments
-        self._streamed = [index for index, segment in enumerate(segments) if segment.sections]
-        self._over: list[set[int]] = [set() for _ in segments]
-        """Segments whose words each segment lies over."""
-        for one, other in combinations(self._streamed, 2):
-            if overlap(segments[one].sections, segments[other].sections, configuration):
-                self._over[one].add(other)
-                self._over[other].add(one)
+        self._segments = image.segments
+        self._configuration = configuration
+        self._streamed = [index for index, segment in enumerate(image.segments) if segment.sections]
         self._present: set[int] = set()
         self._running: int | None = None
 
@@ -36,11 +29,15 @@ class Streaming:
 
     def is_in_use(self, segment: int) -> bool:
         """Whether its words may be written only when the segment that was started last has ended."""
-        return self._running is not None and self._running in self._over[segment]
+        return self._running is not None and self._lies_over(segment, self._running)
 
     def wrote(self, segment: int) -> None:
-        self._present -= self._over[segment]
-        self._present.add(segment)
+        self._present = {other for other in self._present if not self._lies_over(segment, other)} | {segment}
+
+    def _lies_over(self, one: int, other: int) -> bool:
+        return one != other and overlap(
+            self._segments[one].sections, self._segments[other].sections, self._configuration
+        )
 
     def started(self, segment: int) -> None:
         self._running = segment
@@ -54,11 +51,16 @@ class Streaming:
 def overlap(some: tuple[Section, ...], others: tuple[Section, ...], configuration: Configuration) -> bool:
     """Whether two groups of sections have a word in common."""
 
-    def end(section: Section) -> int:
-        return section.address + -(-len(section.data) // word_bytes(section.region, configuration))
+    def spans(sections: tuple[Section, ...], group: int) -> list[tuple[int, int, int, int]]:
+        return [
+            (section.region, section.address, section.address + -(-len(section.data) // size), group)
+            for section in sections
+            if (size := word_bytes(section.region, configuration)) and section.data
+        ]
 
-    return any(
-        one.region is other.region and one.address < end(other) and other.address < end(one)
-        for one in some
-        for other in others
-    )
+    ends: dict[tuple[int, int], int] = {}  # of what has begun, by region and group
+    for region, first, end, group in sorted(spans(some, 0) + spans(others, 1)):
+        if first < ends.get((region, 1 - group), 0):
+            return True
+        ends[region, group] = max(end, ends.get((region, group), 0))
+    return False

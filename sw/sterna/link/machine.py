@@ -23,6 +23,10 @@ _TRITS = np.array([0, 1, 0, -1], np.int8)
 _ILLEGAL_TRIT = 0b10
 
 
+MOST_OPS = 256
+"""Of a run; START's byte for them is 0."""
+
+
 def _wrapped(values: Int64, bits: int) -> Int64:
     """Two's complement of ``bits`` bits."""
     half = 1 << (bits - 1)
@@ -115,7 +119,7 @@ class Machine:
             self._run_op(op, offset, flags)
             entry += size
             done += 1
-            if op.last or done == ops:
+            if op.last or done == (ops or MOST_OPS):
                 return
 
     def _run_op(self, op: OpDescriptor, offset: int, flags: int) -> None:

@@ -72,7 +72,7 @@ class Opcode(IntEnum):
     START = 0x21
     """``entry u16 · slot offset u16 · flags u8 · ops u8`` → nothing. Runs the program at word ``entry`` of the program
     memory; waits while another run is under way, and is answered when its own begins (State.RUNNING is set from then
-    on). Stops after ``ops`` ops, or at the program's end, whichever comes first; 0: at the end. BAD_ADDRESS if
+    on). Stops after ``ops`` ops (0 stands for 256), or at the program's end, whichever comes first. BAD_ADDRESS if
     ``entry`` lies outside the program memory."""
     RESULT = 0x22
     """``slot u8 · activation word u16 · count u16`` → ``count × i8``. Waits until no run of that slot is under way;

@@ -305,9 +305,18 @@ class IntegerNetwork:
         ``x``: integers (n, height, width, channels) or (n, size) of the layer's source, in its range. Returns int32 (n,
         channels) or (n, height, width, channels). Raises as :meth:`layer`, and :class:`InputError`.
         """
-        outputs = self.layer(name).predict(x)
+        layer = self.layer(name)
+        outputs = layer.predict(layer.integers(x))
         assert isinstance(outputs, np.ndarray)  # a network of one layer has one output
         return outputs
+
+    def integers(self, x: npt.ArrayLike) -> npt.NDArray[np.int8]:
+        """A batch of the input's integers, as :meth:`InputSpec.quantise` takes it, but nothing is rounded: raises
+        :class:`InputError` for fractions too. For networks of one :meth:`layer`."""
+        values = self.input.batch(x)
+        if values.dtype.kind == "f" and (values != np.floor(values)).any():
+            raise InputError(f"layer {self.name!r} alone takes integers; these have fractions")
+        return self.input.quantise(values)
 
     @property
     def weights(self) -> int:

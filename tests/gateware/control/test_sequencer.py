@@ -1,5 +1,6 @@
 """The sequencer against loops over decoded descriptors, with random stalls and ops that finish at random."""
 
+import dataclasses
 import random
 from typing import Any
 
@@ -155,3 +156,34 @@ def test_every_output_of_every_op_is_asked_for_once_in_order_and_ops_wait_for_wh
             assert not ctx.get(dut.running)
 
     simulate(dut, bench, memory=memory, places=places)
+
+
+@pytest.mark.parametrize(("asked", "done"), [(0, 256), (255, 255)])
+def test_the_most_ops_of_a_run_are_256(asked, done):
+    dut = Sequencer(configuration=dataclasses.replace(CONFIGURATION, program_depth=8192))
+    plane = PlaneDescriptor(source=0, chunks=1, tail=1)
+    op = OpDescriptor(planes=(plane,), last=False, tiles=1, tail_groups=1, destination=0, minimum=0, maximum=1)
+    program = encode_program([dataclasses.replace(op, last=k == 299) for k in range(300)])
+    ran = 0
+
+    async def memory(ctx: Any) -> None:
+        while True:
+            _, _, enable, address = await ctx.tick().sample(dut.program.enable, dut.program.address)
+            if enable:
+                ctx.set(dut.program.data, program[address])
+
+    async def bench(ctx: Any) -> None:
+        nonlocal ran
+        ctx.set(dut.start.payload, {"entry": 0, "offset": 0, "ops": asked, "no_activation_skip": 0, "no_block_skip": 0})
+        ctx.set(dut.start.valid, 1)
+        await ctx.tick().until(dut.start.ready)
+        ctx.set(dut.start.valid, 0)
+        ctx.set(dut.outputs.ready, 1)
+        for _ in range(40 * 300):
+            _, _, valid = await ctx.tick().sample(dut.outputs.valid)
+            ctx.set(dut.op_done, valid)
+            ran += valid
+        assert not ctx.get(dut.running)
+
+    simulate(dut, bench, memory=memory)
+    assert ran == done
