@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from sterna.spec.configuration import STANDARD, Configuration, configuration_named
+from sterna.spec.configuration import STANDARD, Configuration, Primitive, configuration_named
 from sterna.spec.errors import ConfigurationError
 
 BASE = configuration_named("icebreaker")
@@ -33,6 +33,7 @@ BASE = configuration_named("icebreaker")
         ({"acc_bits": 25}, "acc_bits is 25; allowed: 8…24"),
         ({"weight_depth": 3}, "weight_depth is 3; allowed: a power of two, 16…65536"),
         ({"activation_depth": 8}, "activation_depth is 8; allowed: a power of two, 16…65536"),
+        ({"weights_in": "spram"}, "weights_in is 'spram'; allowed: Primitive.BLOCK, Primitive.SPRAM"),
         ({"program_depth": 1 << 17}, "program_depth is 131072; allowed: a power of two, 16…65536"),
     ],
 )
@@ -48,13 +49,14 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
         configuration_named("nothing")
 
 
-def test_the_digest_covers_every_parameter_but_the_name():
+def test_the_digest_covers_every_parameter_but_the_name_and_what_holds_the_words():
     other = {
         "simd": 8, "pe": 16, "requantisers": 2, "act_bits": 4, "acc_bits": 20, "weight_depth": 512, "mask_depth": 512,
         "activation_depth": 1024, "parameter_depth": 1024, "pool_depth": 64, "program_depth": 512,
     }  # fmt: skip
-    assert {field.name for field in dataclasses.fields(Configuration)} == {"name", *other}
+    assert {field.name for field in dataclasses.fields(Configuration)} == {"name", "weights_in", *other}
     digests = {dataclasses.replace(BASE, **{name: value}).digest for name, value in other.items()} | {BASE.digest}
     assert len(digests) == len(other) + 1
     assert dataclasses.replace(BASE, name="another").digest == BASE.digest
+    assert dataclasses.replace(BASE, weights_in=Primitive.SPRAM).digest == BASE.digest
     assert len(BASE.digest) == 8

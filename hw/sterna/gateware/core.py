@@ -68,7 +68,8 @@ class Core(wiring.Component):
 
     def _build_memories(self, m: Module) -> None:
         c = self.configuration
-        self._blocks = [Ram(shape=data.ArrayLayout(2, c.pe), depth=c.weight_depth) for _ in range(c.simd)]
+        blocks = data.ArrayLayout(2, c.pe)
+        self._blocks = [Ram(shape=blocks, depth=c.weight_depth, primitive=c.weights_in) for _ in range(c.simd)]
         self._block_masks = [Ram(shape=CHUNK, depth=c.mask_depth) for _ in range(c.simd)]
         self._activations = [Ram(shape=signed(c.act_bits), depth=c.activation_depth) for _ in range(c.simd)]
         masks = data.ArrayLayout(CHUNK, c.simd)  # side by side: all banks are read at the same address

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS
 from sterna.spec.descriptors import OP_FIELDS, OP_WORDS, PLANE_FIELDS, PLANE_WORDS
@@ -27,6 +28,15 @@ _CONTRACTS = repr((
 
 def _power_of_two(value: int) -> bool:
     return value > 0 and value & (value - 1) == 0
+
+
+class Primitive(StrEnum):
+    """What holds a memory's words."""
+
+    BLOCK = "block"
+    """Block RAM: a port to read and a port to write."""
+    SPRAM = "spram"
+    """UP5K's large memories: one port for both."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +71,8 @@ class Configuration:
     """Groups (of ``requantisers`` activations) that a row of pooling windows may have. Power of two."""
     program_depth: int = 256
     """Program memory, in 16-bit words. Power of two, at most 65536."""
+    weights_in: Primitive = Primitive.BLOCK
+    """What holds the weight banks."""
 
     def __post_init__(self) -> None:
         def check(name: str, ok: bool, allowed: str) -> None:
@@ -71,6 +83,8 @@ class Configuration:
             value = getattr(self, field.name)
             if field.name == "name":
                 check("name", isinstance(value, str) and bool(value), "a non-empty string")
+            elif field.name == "weights_in":
+                check("weights_in", isinstance(value, Primitive), "Primitive.BLOCK, Primitive.SPRAM")
             else:
                 check(field.name, isinstance(value, int) and not isinstance(value, bool), "an integer")
         check("simd", _power_of_two(self.simd) and self.simd <= 32, "a power of two, 1…32")
@@ -98,10 +112,11 @@ class Configuration:
 
     @property
     def digest(self) -> bytes:
-        """First 8 bytes of the SHA-256 of the parameters (but for the name) and of the contracts that both sides share:
-        a device refuses images of a release whose descriptors, requests or registers differ."""
+        """First 8 bytes of the SHA-256 of the parameters that an image depends on (neither the name nor what holds the
+        words) and of the contracts that both sides share: a device refuses images of a release whose descriptors,
+        requests or registers differ."""
         described = dataclasses.asdict(self) | {"format": FORMAT_VERSION, "chunk": CHUNK, "contracts": _CONTRACTS}
-        del described["name"]
+        del described["name"], described["weights_in"]
         canonical = json.dumps(described, sort_keys=True, separators=(",", ":")).encode()
         return hashlib.sha256(canonical).digest()[:8]
 
@@ -122,6 +137,7 @@ STANDARD = {
             activation_depth=512,
             parameter_depth=512,
             program_depth=256,
+            weights_in=Primitive.SPRAM,
         ),
     )
 }

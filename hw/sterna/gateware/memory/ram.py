@@ -2,9 +2,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, ShapeLike
+from amaranth.hdl import Module, Shape, ShapeLike
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
+
+from sterna.gateware.memory.spram import SpramArray
+from sterna.spec.configuration import Primitive
 
 
 class ReadPort(wiring.Signature):
@@ -26,16 +29,32 @@ class Ram(wiring.Component):
 
     Latency: data one cycle after ``read.enable``, held until the next. What a read of a word that is written in the
     same cycle gives is not defined, and neither are contents at power-up: nothing may depend on them.
-    Cost: block RAM of the part (iCE40: 4 kbit each, 256×16 … 2048×2).
+
+    ``primitive`` says what holds the words. ``BLOCK``: block RAM of the part (iCE40: 4 kbit each, 256×16 … 2048×2;
+    ECP5: 18 kbit, 512×36 … 16384×1). ``SPRAM``: UP5K's 256 kbit memories of 16384×16, which have one port: a cycle
+    that writes cannot read, and leaves nothing defined at ``read.data`` until the next read. Whoever uses one takes
+    what it has read, and reads nothing, in the cycles in which it writes.
     """
 
-    def __init__(self, *, shape: ShapeLike, depth: int):
+    def __init__(self, *, shape: ShapeLike, depth: int, primitive: Primitive = Primitive.BLOCK):
         self.shape = shape
         self.depth = depth
+        self.primitive = primitive
         super().__init__({"read": In(ReadPort(depth, shape)), "write": In(WritePort(depth, shape))})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
+        if self.primitive is Primitive.SPRAM:
+            m.submodules.memory = array = SpramArray(width=Shape.cast(self.shape).width, depth=self.depth)
+            m.d.comb += [
+                array.write.eq(self.write.enable),
+                array.read.eq(self.read.enable),
+                array.write_address.eq(self.write.address),
+                array.read_address.eq(self.read.address),
+                array.write_data.eq(self.write.data),
+                self.read.data.eq(array.read_data),
+            ]
+            return m
         # Without the attribute yosys builds what block RAM does not do: the old value when read and written at once.
         m.submodules.memory = store = memory.Memory(
             shape=self.shape, depth=self.depth, init=[], attrs={"no_rw_check": 1}
