@@ -28,10 +28,10 @@ class Spram(wiring.Component):
     read_data: Out(SPRAM_WIDTH)
 
     def elaborate(self, platform: Any) -> Module:
+        if platform is not None and not platform.device.startswith("iCE40UP"):
+            raise ConfigurationError(f"{platform.device} has no SPRAM; mend: hold the weights in block RAM")
         m = Module()
         if platform is not None:
-            if not platform.device.startswith("iCE40UP"):
-                raise ConfigurationError(f"{platform.device} has no SPRAM; mend: hold the weights in block RAM")
             m.submodules.spram = Instance(
                 "SB_SPRAM256KA",
                 i_CLOCK=ClockSignal(),
