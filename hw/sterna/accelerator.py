@@ -25,12 +25,21 @@ class Accelerator(wiring.Component):
         Bytes from the host.
     tx : ``Out(stream(8))``
         Bytes to the host.
+    running : ``Out(1)``
+        A run is under way.
+    bad_frame : ``Out(1)``
+        High for a cycle after a damaged frame.
     """
 
     def __init__(self, *, configuration: Configuration, build_id: int = 0):
         self.configuration = configuration
         self.build_id = build_id
-        super().__init__({"rx": In(stream.Signature(8)), "tx": Out(stream.Signature(8))})
+        super().__init__({
+            "rx": In(stream.Signature(8)),
+            "tx": Out(stream.Signature(8)),
+            "running": Out(1),
+            "bad_frame": Out(1),
+        })  # fmt: skip
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -41,4 +50,5 @@ class Accelerator(wiring.Component):
         for name in ("write", "inputs", "starts", "reads", "read_values"):
             connect(m, getattr(endpoint, name), getattr(core, name))
         m.d.comb += [endpoint.running.eq(core.running), endpoint.counters.eq(core.counters)]
+        m.d.comb += [self.running.eq(core.running), self.bad_frame.eq(endpoint.bad_frame)]
         return m

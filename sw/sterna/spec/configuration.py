@@ -126,21 +126,29 @@ STANDARD = {
     for configuration in (
         # UP5K with weights in SPRAM: 4 banks × 16K blocks of 8 trits = 524,288 trits; the rest in EBR.
         Configuration(
-            name="icebreaker",
-            simd=4,
-            pe=8,
-            requantisers=1,
-            act_bits=8,
-            acc_bits=18,
-            weight_depth=16384,
-            mask_depth=1024,
-            activation_depth=512,
-            parameter_depth=512,
-            program_depth=256,
-            weights_in=Primitive.SPRAM,
+            name="icebreaker", simd=4, pe=8, requantisers=1, act_bits=8, acc_bits=18, weight_depth=16384,
+            mask_depth=1024, activation_depth=512, parameter_depth=512, program_depth=256, weights_in=Primitive.SPRAM,
+        ),
+        # HX8K, all in EBR: 16,384 trits.
+        Configuration(
+            name="hx8k", simd=4, pe=8, requantisers=1, act_bits=8, acc_bits=18, weight_depth=512,
+            mask_depth=512, activation_depth=512, parameter_depth=256, program_depth=256,
+        ),
+        # ECP5: 131,072 trits on a 25F, 262,144 and three feature maps of 32×32×16 on a 45F, 524,288 on an 85F.
+        Configuration(
+            name="ecp5-25", simd=8, pe=16, requantisers=2, act_bits=8, acc_bits=18, weight_depth=1024,
+            mask_depth=2048, activation_depth=2048, parameter_depth=512, program_depth=512,
+        ),
+        Configuration(
+            name="ecp5-45", simd=8, pe=16, requantisers=2, act_bits=8, acc_bits=18, weight_depth=2048,
+            mask_depth=2048, activation_depth=8192, parameter_depth=1024, program_depth=512,
+        ),
+        Configuration(
+            name="ecp5-85", simd=8, pe=16, requantisers=2, act_bits=8, acc_bits=18, weight_depth=4096,
+            mask_depth=2048, activation_depth=8192, parameter_depth=1024, program_depth=512,
         ),
     )
-}
+}  # fmt: skip
 
 
 def configuration_named(name: str) -> Configuration:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -26,6 +26,8 @@ class Endpoint(wiring.Component):
         Bytes from the host.
     tx : ``Out(stream(8))``
         Bytes to the host.
+    bad_frame : ``Out(1)``
+        High for a cycle after a damaged frame.
     write, inputs, starts, running, reads, read_values, counters
         The core; see ``sterna.gateware.interfaces``.
     """
@@ -33,7 +35,8 @@ class Endpoint(wiring.Component):
     def __init__(self, *, configuration: Configuration, build_id: int = 0):
         self._controller = Controller(configuration=configuration, build_id=build_id)
         core = {name: self._controller.signature.members[name] for name in CORE_PORTS}
-        super().__init__({"rx": In(stream.Signature(8)), "tx": Out(stream.Signature(8))} | core)
+        link = {"rx": In(stream.Signature(8)), "tx": Out(stream.Signature(8)), "bad_frame": Out(1)}
+        super().__init__(link | core)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -54,4 +57,7 @@ class Endpoint(wiring.Component):
             controller.good_frames.eq(receiver.good_frames),
             controller.bad_frames.eq(receiver.bad_frames),
         ]
+        counted = Signal()  # parity of the damaged frames a cycle ago
+        m.d.sync += counted.eq(receiver.bad_frames[0])
+        m.d.comb += self.bad_frame.eq(counted != receiver.bad_frames[0])
         return m

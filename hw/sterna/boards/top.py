@@ -1,0 +1,105 @@
+"""Top of a board: pins → clock, reset, UART → accelerator."""
+
+from typing import Any
+
+from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, ResetSignal, Signal
+from amaranth.lib import io, wiring
+from amaranth.lib.cdc import ResetSynchronizer
+from amaranth.lib.wiring import Out, connect
+
+from sterna.accelerator import Accelerator
+from sterna.boards.board import Board
+from sterna.boards.pll import Pll
+from sterna.gateware.link.uart import UartReceiver, UartTransmitter
+
+RESET_SECONDS = 15e-6
+"""From lock to the end of reset. Block RAM of an iCE40 reads zeros for about 3 µs after configuration."""
+
+
+class ClockAndReset(wiring.Component):
+    """The PLL's clock, and a reset that lasts until it has been locked for ``RESET_SECONDS``, and whenever it is not
+    locked. nextpnr derives the clock's constraint from the one of the pin.
+
+    Members
+    -------
+    clock : ``Out(1)``
+        ``board.frequency`` Hz.
+    reset : ``Out(1)``
+        Ends with an edge of ``clock``; begins at any time.
+    """
+
+    clock: Out(1)
+    reset: Out(1, init=1)
+
+    def __init__(self, *, board: Board):
+        self.board = board
+        super().__init__()
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        board = self.board
+        m.submodules.pll = pll = Pll(
+            pin=platform.request(platform.default_clk, dir="-"),
+            source=int(platform.default_clk_frequency),
+            target=board.frequency,
+            pin_is_pad=board.clock_is_pll_pad,
+        )
+        m.domains.lock = ClockDomain(async_reset=True, local=True)
+        m.submodules.locked = ResetSynchronizer(~pll.locked, domain="lock")
+        cycles = int(RESET_SECONDS * board.frequency)
+        timer = Signal(range(cycles + 1))
+        with m.If(timer != cycles):
+            m.d.lock += timer.eq(timer + 1)
+        m.d.lock += self.reset.eq(timer != cycles)
+        m.d.comb += [ClockSignal("lock").eq(pll.clock), self.clock.eq(pll.clock)]
+        return m
+
+
+class Top(Elaboratable):
+    """A board's design: UART at both ends of the accelerator, and its state on the lights.
+
+    ``idle`` and ``busy`` show whether a run is under way; ``error`` is on from a damaged frame until the next run.
+    """
+
+    def __init__(self, *, board: Board, build_id: int = 0):
+        self.board = board
+        self.build_id = build_id
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        board = self.board
+        rate = {"clock": board.frequency, "baud": board.baud}
+        m.domains.sync = ClockDomain()
+        m.submodules.clock = clock = ClockAndReset(board=board)
+        m.d.comb += [ClockSignal().eq(clock.clock), ResetSignal().eq(clock.reset)]
+        m.submodules.receiver = receiver = UartReceiver(**rate)
+        m.submodules.accelerator = accelerator = Accelerator(configuration=board.configuration, build_id=self.build_id)
+        m.submodules.transmitter = transmitter = UartTransmitter(**rate)
+        connect(m, receiver.o, accelerator.rx)
+        connect(m, accelerator.tx, transmitter.i)
+
+        uart = _request(platform, board.uart)
+        m.submodules.rx = rx = io.Buffer("i", uart.rx)
+        m.submodules.tx = tx = io.Buffer("o", uart.tx)
+        m.d.comb += [receiver.wire.eq(rx.i), tx.o.eq(transmitter.wire)]
+
+        error = Signal()
+        with m.If(accelerator.bad_frame):
+            m.d.sync += error.eq(1)
+        with m.Elif(accelerator.running):
+            m.d.sync += error.eq(0)
+        states = {"idle": ~accelerator.running, "busy": accelerator.running, "error": error}
+        names = dict.fromkeys(place[0] for place in board.lights.values())
+        resources = {name: _request(platform, name) for name in names}
+        for state, (name, *part) in board.lights.items():
+            pin = resources[name]
+            for each in part:
+                pin = getattr(pin, each)
+            m.submodules[state] = light = io.Buffer("o", pin)
+            m.d.comb += light.o.eq(states[state])
+        return m
+
+
+def _request(platform: Any, name: str) -> Any:
+    name, _, number = name.partition(":")
+    return platform.request(name, int(number or 0), dir="-")
