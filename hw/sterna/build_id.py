@@ -14,7 +14,7 @@ from sterna.spec.configuration import Configuration
 def build_id(configuration: Configuration, *toolchain: str) -> int:
     """First 8 bytes of the SHA-256 over the gateware's and the contracts' sources, the configuration, and the names and
     versions of the tools, as a little-endian number. Amaranth is always among them."""
-    plan = [_sources().hex(), configuration.digest.hex(), f"amaranth {amaranth.__version__}", *toolchain]
+    plan = [_sources().hex(), repr(configuration), f"amaranth {amaranth.__version__}", *toolchain]
     return int.from_bytes(hashlib.sha256("\n".join(plan).encode()).digest()[:8], "little")
 
 

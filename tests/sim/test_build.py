@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from sterna.flow.verilog import Verilog, to_verilog
 from sterna.sim import verilate as verilate_module
 from sterna.sim.benches.stand_ins import Echo, Remember
 from sterna.sim.cache import cache_directory, cached_directory
 from sterna.sim.verilate import find_compiler, find_verilator, verilate
-from sterna.sim.verilog import Verilog, to_verilog
 from sterna.spec.errors import ToolError
 
 MAIN = '#include "Vtop.h"\nint main() { return 0; }\n'

@@ -12,9 +12,9 @@ import cocotb_tools.config
 from amaranth.lib import wiring
 from cocotb_tools.runner import get_runner
 
+from sterna.flow.verilog import TOP, to_verilog
 from sterna.sim.cache import cache_directory
 from sterna.sim.verilate import Progress, quiet, verilate
-from sterna.sim.verilog import TOP, to_verilog
 
 _PARAMETERS = "STERNA_BENCH"
 

@@ -15,9 +15,9 @@ from typing import Self
 
 from amaranth.lib import wiring
 
+from sterna.flow.verilog import Verilog, to_verilog
 from sterna.sim.configurations import simulated
 from sterna.sim.verilate import Progress, quiet, verilate
-from sterna.sim.verilog import Verilog, to_verilog
 from sterna.spec.errors import ConfigurationError, DeviceLostError, DeviceTimeoutError, ToolError
 
 # A branch that yosys writes at the start of each process, never taken: no line of the design.

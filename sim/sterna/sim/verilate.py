@@ -11,17 +11,16 @@ import os
 import platform
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from sterna.flow.process import run_logged
+from sterna.flow.verilog import TOP, Verilog
 from sterna.sim.cache import cache_directory, cached_directory
-from sterna.sim.verilog import TOP, Verilog
 from sterna.spec.errors import ToolError
 
 JOBS = 2
@@ -72,26 +71,6 @@ def find_compiler() -> str:
     raise ToolError("no C++ compiler found; mend: install g++ (Debian: apt install g++ make perl)")
 
 
-def _run(command: Sequence[str | Path], *, cwd: Path, env: dict[str, str], log: Path, line: Progress) -> int:
-    """Runs a tool in a process group of its own, its output into ``log`` and, line by line, to ``line``."""
-    end = time.monotonic() + BUILD_TIMEOUT
-    with log.open("a") as kept, subprocess.Popen(
-        list(map(str, command)), cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
-    ) as process:  # fmt: skip
-        try:
-            assert process.stdout is not None
-            for text in process.stdout:
-                kept.write(text)
-                line(text)
-                if time.monotonic() > end:
-                    raise ToolError(f"{Path(command[0]).name} took longer than {BUILD_TIMEOUT:g} s; see {log}")
-            return process.wait(max(1.0, end - time.monotonic()))
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-
-
 def verilate(
     verilog: Verilog,
     main: Path,
@@ -137,7 +116,7 @@ def verilate(
                 if source := re.search(r"-c -o \S+ (?:\S*/)?([^/\s]+\.cpp)", text):
                     progress(f"compiling {source[1]}")
 
-            if code := _run(command, cwd=folder, env=env, log=log, line=line):
+            if code := run_logged(command, folder=folder, environment=env, log=log, timeout=BUILD_TIMEOUT, line=line):
                 lines = [text for text in log.read_text().splitlines() if "error" in text.lower()] or ["no message"]
                 raise ToolError(f"{label} failed with exit code {code}: {lines[0].strip()} (log: {failed})")
 

@@ -1,17 +1,19 @@
-"""``sterna bench``: what zeros save on the simulated accelerator; how fast the software around it is."""
+"""``sterna bench``: what zeros save on the simulated accelerator; how fast the software is; what a board takes."""
 
 from importlib import import_module
 from json import dumps
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
 import typer
 
+from sterna.cli.build import ROOT, hardware
 from sterna.cli.opening import build
 from sterna.cli.output import guarded, print_json, print_table, work
 from sterna.spec.errors import ToolError
 
-bench = typer.Typer(help="Measure zero-skip, or the speed of the software.", no_args_is_help=True)
+bench = typer.Typer(help="Measure zero-skip, the software's speed, or area and clock.", no_args_is_help=True)
 
 
 def _simulation(module: str) -> Any:
@@ -71,5 +73,37 @@ def speed(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = Fa
         ])  # fmt: skip
 
 
+def area(
+    target: Annotated[str, typer.Option(help="Board.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Place and route so many times.")] = 5,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for logs and results.")] = ROOT,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Synthesise, place and route a board's default configuration; report area and clock, whatever was asked for."""
+    flow = hardware("flow.build")
+    board = hardware("boards").board_named(target)
+    with work() as shown, shown.described(f"area of {target}") as progress:
+        made = flow.Build(board, root=output, progress=progress)
+        made.synthesise()
+        placements = sorted(made.place(range(1, seeds + 1)), key=lambda placement: placement.seed)
+    c = board.configuration
+    used = placements[0].used
+    reached = [round(placement.frequency / 1e6, 2) for placement in placements]
+    row = {
+        "target": target,
+        "configuration": c.name,
+        "cells": {kind: count for kind, (count, _) in used.items()},
+        "capacity": {kind: there for kind, (_, there) in used.items()},
+        "fmax_mhz": reached,
+        "median_mhz": round(median(reached), 2),
+        "dense_mmac_per_s": round(c.simd * c.pe * median(reached), 1),
+    }
+    if json:
+        print_json(row)
+    else:
+        print_table(target, ["measure", "value"], [[name, str(value)] for name, value in row.items()])
+
+
+bench.command("area")(guarded(area))
 bench.command("zero-skip")(guarded(zero_skip))
 bench.command("speed")(guarded(speed))

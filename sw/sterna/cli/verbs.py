@@ -3,6 +3,7 @@
 import typer
 
 from sterna.cli.bench import bench
+from sterna.cli.build import build, export, flash
 from sterna.cli.compile import compile_model
 from sterna.cli.demo import demo
 from sterna.cli.doctor import doctor
@@ -29,6 +30,9 @@ for name, verb in (
     ("compile", compile_model),
     ("simulate", simulate),
     ("verify", verify),
+    ("build", build),
+    ("flash", flash),
+    ("export", export),
     ("eval", evaluate),
     ("run", run),
     ("demo", demo),

@@ -1,4 +1,4 @@
-"""Amaranth component → Verilog text for the simulator. The same component gives the same text."""
+"""Amaranth component → Verilog text, for the simulator and for others. The same component gives the same text."""
 
 import contextlib
 import hashlib
@@ -14,7 +14,7 @@ from amaranth.lib import wiring
 from sterna.spec.errors import ToolError
 
 TOP = "top"
-"""Name of the top module."""
+"""Name of the top module of what is simulated."""
 
 # A memory that is all zeros at power-up, word by word: 16K lines for a 16K memory.
 _ZERO_MEMORY = re.compile(r"  initial begin\n(?:    \S+ ?\[\d+\] = \d+'h0+;\n)+  end\n")
@@ -22,7 +22,7 @@ _ZERO_MEMORY = re.compile(r"  initial begin\n(?:    \S+ ?\[\d+\] = \d+'h0+;\n)+ 
 
 @dataclass(frozen=True)
 class Verilog:
-    """Verilog source of one design; its top module is ``TOP``."""
+    """Verilog source of one design."""
 
     text: str = field(repr=False)
 
@@ -44,8 +44,8 @@ def _builtin_yosys() -> Iterator[None]:
             del os.environ["AMARANTH_USE_YOSYS"]
 
 
-def to_verilog(component: wiring.Component) -> Verilog:
-    """Verilog of ``component``: its ports as Amaranth names them (``rx__valid``), ``clk`` and ``rst``.
+def to_verilog(component: wiring.Component, *, name: str = TOP) -> Verilog:
+    """Verilog of ``component`` as module ``name``; ports as Amaranth names them (``rx__valid``), ``clk`` and ``rst``.
 
     Memories that are all zeros at power-up are left without a value, so that the simulator chooses: zeros, or
     random words as an SPRAM holds them (``power_up`` of :mod:`sterna.sim.device`).
@@ -54,7 +54,7 @@ def to_verilog(component: wiring.Component) -> Verilog:
     """
     try:
         with _builtin_yosys():
-            text = verilog.convert(component, name=TOP, emit_src=False, strip_internal_attrs=True)
+            text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
     except YosysError as error:
         raise ToolError(f"yosys: {str(error).splitlines()[0]}; mend: pip install 'amaranth[builtin-yosys]'") from error
     return Verilog(_ZERO_MEMORY.sub("", text))

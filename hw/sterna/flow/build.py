@@ -1,0 +1,154 @@
+"""Builds a board: synthesis once, place and route for each seed, the best one packed. Steps done are not done again."""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from sterna.boards.board import Board
+from sterna.flow.plan import Plan, Step, make_plan
+from sterna.flow.process import run_logged
+from sterna.flow.report import Placement, count_cells, read_placement, resource_name
+from sterna.spec.errors import FitError, ToolError
+
+TIMEOUT = 3600.0
+"""Seconds for one tool; synthesis takes half a minute, placing a full ECP5 many."""
+NETLIST = "top.json"
+
+Progress = Callable[[str], None]
+
+_UTILISATION = re.compile(r"Info:\s+(?P<resource>\w+):\s+(?P<used>\d+)/\s*(?P<available>\d+)\s+\d+%")
+_PLACED = {"--asc", "--textcfg", "--log"}
+"""Options of nextpnr that name what it writes."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build gave; ``bitstream`` is that of the best placement."""
+
+    board: Board
+    folder: Path
+    """Logs, netlist, and a folder for each seed."""
+    cells: dict[str, int]
+    """Of the netlist after synthesis."""
+    placements: tuple[Placement, ...]
+    """Best first."""
+    bitstream: Path
+
+    @property
+    def best(self) -> Placement:
+        return self.placements[0]
+
+    def summary(self) -> dict[str, object]:
+        """The result for scripts."""
+        return {
+            "board": self.board.name,
+            "bitstream": str(self.bitstream),
+            "frequency": self.board.frequency,
+            "cells": self.cells,
+            "placements": [asdict(placement) for placement in self.placements],
+        }
+
+
+class Build:
+    """A board's build below ``root`` / its name, in a folder named by the plan's digest."""
+
+    def __init__(self, board: Board, *, root: Path, progress: Progress = lambda _: None):
+        self.board = board
+        self.home = root / board.name
+        self._progress = progress
+        progress("1/4 design")
+        self._plan: Plan = make_plan(board)
+        self.folder = self.home / self._plan.digest
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, text in self._plan.files.items():
+            (self.folder / name).write_text(text)
+
+    def synthesise(self) -> dict[str, int]:
+        """Cells of the netlist. Raises :class:`ToolError` if yosys is missing or fails."""
+        self._run("synthesis", self._plan.synthesis, "2/4 synthesis")
+        return count_cells(self.folder / NETLIST)
+
+    def place(self, seeds: Iterable[int]) -> list[Placement]:
+        """The netlist placed and routed once for each seed, whether clocks are reached or not; best first.
+
+        Raises :class:`ToolError` if nextpnr is missing or fails, :class:`FitError` if the part is too small.
+        """
+        seeds = list(seeds)
+        placements = []
+        for index, seed in enumerate(seeds, 1):
+            name = f"seed-{seed}"
+            (self.folder / name).mkdir(exist_ok=True)
+            step = _with_seed(self._plan.place_and_route, seed, name)
+            self._run(f"{name}/place-and-route", step, f"3/4 place and route, seed {index} of {len(seeds)}")
+            report = self.folder / name / "report.json"
+            placements.append(read_placement(report, seed=seed, frequency=self.board.frequency))
+        return sorted(placements, key=lambda placement: (bool(placement.missed), -placement.frequency))
+
+    def pack(self, placement: Placement) -> Path:
+        """The bitstream of a placement."""
+        name = f"seed-{placement.seed}"
+        step = self._plan.packing
+        arguments = tuple(f"{name}/{text}" if text.startswith("top.") else text for text in step.arguments)
+        self._run(f"{name}/packing", Step(step.tool, arguments), "4/4 packing")
+        packed = next(self.folder / text for text in arguments if text.endswith((".bin", ".bit")))
+        bitstream = self.home / f"{self.board.name}{packed.suffix}"
+        shutil.copyfile(packed, bitstream)
+        return bitstream
+
+    def _run(self, name: str, step: Step, text: str) -> None:
+        """Does a step unless it was done with the same arguments; its log is ``name``.log."""
+        log, done = self.folder / f"{name}.log", self.folder / f"{name}.done"
+        key = hashlib.sha256("\n".join(step.arguments).encode()).hexdigest()
+        if done.exists() and done.read_text() == key:
+            return
+        log.write_text("")
+
+        def line(said: str) -> None:
+            if (count := _UTILISATION.search(said)) and int(count["used"]) > int(count["available"]):
+                raise FitError(
+                    f"{self.board.name} has {count['available']} {resource_name(count['resource'])}, the design needs "
+                    f"{count['used']}; mend: a smaller configuration (log: {log})"
+                )
+            if said.startswith("Info: "):
+                self._progress(f"{text}: {' '.join(said.split()[1:])[:60]}")
+
+        self._progress(text)
+        command = [*step.tool.command, *step.arguments]
+        if code := run_logged(command, folder=self.folder, log=log, timeout=TIMEOUT, line=line):
+            lines = log.read_text().splitlines()
+            errors = [each for each in lines if "ERROR" in each] or lines[-1:] or ["no message"]
+            raise ToolError(f"{step.tool.name} failed with exit code {code}: {errors[0].strip()} (log: {log})")
+        done.write_text(key)
+
+
+def _with_seed(step: Step, seed: int, folder: str) -> Step:
+    """Outputs into the seed's folder; a missed clock is judged after all seeds, and not by nextpnr."""
+    given = [text for text in step.arguments if text != "--quiet"]
+    moved = [f"{folder}/{text}" if before in _PLACED else text for before, text in pairwise(["", *given])]
+    further = ("--seed", str(seed), "--report", f"{folder}/report.json", "--timing-allow-fail")
+    return Step(step.tool, (*moved, *further))
+
+
+def build_board(board: Board, *, root: Path, seeds: Iterable[int] = (1,), progress: Progress = lambda _: None) -> Built:
+    """Design, synthesis, place and route with each seed, the best packed; a summary is left in ``build.json``.
+
+    Raises :class:`ToolError` if a tool is missing or fails and if no placement reaches the clocks asked for,
+    :class:`FitError` if the part is too small.
+    """
+    build = Build(board, root=root, progress=progress)
+    cells = build.synthesise()
+    placements = build.place(seeds)
+    if placements[0].missed:
+        tried = "1 seed" if len(placements) == 1 else f"any of {len(placements)} seeds"
+        raise ToolError(
+            f"{board.name} misses its clock with {tried}: {'; '.join(placements[0].missed)}; "
+            f"mend: more --seeds, or a lower frequency of the board (logs: {build.folder})"
+        )
+    built = Built(board, build.folder, cells, tuple(placements), build.pack(placements[0]))
+    (build.home / "build.json").write_text(json.dumps(built.summary(), indent=1) + "\n")
+    return built

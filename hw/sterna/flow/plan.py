@@ -1,0 +1,94 @@
+"""A board's build plan: design, constraints and the commands that Amaranth's platform writes."""
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from sterna.boards.board import Board
+from sterna.boards.top import Top
+from sterna.build_id import build_id
+from sterna.flow.tools import Tool, find_tool
+
+SYNTHESIS_OPTIONS = {"iCE40UP": "-dsp -abc9 -device u -dff", "iCE40": "-abc9 -device hx -dff", "LFE5": "-abc9"}
+"""By the beginning of the part's name. Only an UltraPlus of the iCE40 family has multipliers."""
+
+_RELAXED = re.compile(r"  attribute \\no_rw_check 1\n  memory .* \\(\S+)\n")
+_MODULES = re.compile(r"^(?=module )", re.MULTILINE)
+_READ_PORT = re.compile(r"  cell \$memrd_v2 .*?\n  end\n", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command: a tool and its arguments, which name files of the plan's folder."""
+
+    tool: Tool
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Files to begin with, and the three steps: synthesis, place and route, packing."""
+
+    board: Board
+    files: dict[str, str]
+    digest: str
+    """Of the files and of the tools, in hexadecimal."""
+    synthesis: Step
+    place_and_route: Step
+    packing: Step
+
+    @property
+    def constraints(self) -> str:
+        """Pins and clocks: the text of the .pcf or .lpf file."""
+        return next(text for name, text in self.files.items() if name.endswith((".pcf", ".lpf")))
+
+
+def make_plan(board: Board) -> Plan:
+    """The plan for ``board``. The build id in the design is that of its sources, configuration and tools."""
+    platform = board.platform()
+    names = _tools_of(platform)
+    tools = {name: find_tool(name) for name in names}
+    versions = [tool.version for tool in tools.values()]
+    identifier = build_id(board.configuration, f"board {board.name}", *versions)
+    options = next(text for part, text in SYNTHESIS_OPTIONS.items() if platform.device.startswith(part))
+    made = platform.prepare(Top(board=board, build_id=identifier), name="top", emit_src=False, synth_opts=options)
+    files = {name: text for name, text in made.files.items() if not name.startswith("build_") and "debug" not in name}
+    files["top.il"] = relaxed(files["top.il"])
+    synthesis, place_and_route, packing = (
+        Step(tools[name], arguments) for name, arguments in _commands(made.files["build_top.sh"], names)
+    )
+    digest = f"{identifier:016x}{made.digest(8).hex()}"
+    return Plan(board, files, digest, synthesis, place_and_route, packing)
+
+
+def _tools_of(platform: Any) -> list[str]:
+    """Synthesis, place and route, packing. (Some boards' classes add the tool that flashes.)"""
+    return [name for name in platform.required_tools if name.startswith(("yosys", "nextpnr", "icepack", "ecppack"))]
+
+
+def _commands(script: str, tools: list[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """The commands of Amaranth's build script, as (tool, arguments)."""
+    variables = {name.upper().replace("-", "_"): name for name in tools}
+    lines = [shlex.split(line) for line in script.splitlines() if line.startswith('"$')]
+    return [(variables[line[0].removeprefix("$")], tuple(line[1:])) for line in lines]
+
+
+def relaxed(rtlil: str) -> str:
+    """RTLIL in which memories with the attribute ``no_rw_check`` promise nothing about words read while written.
+
+    yosys heeds the attribute only where it makes read ports of its own, not in the finished ones that Amaranth writes.
+    """
+
+    def of_module(text: str) -> str:
+        names = set(_RELAXED.findall(text))
+        return _READ_PORT.sub(lambda port: _undefined_collision(port[0], names), text)
+
+    return "".join(of_module(module) for module in _MODULES.split(rtlil))
+
+
+def _undefined_collision(port: str, memories: set[str]) -> str:
+    memory = re.search(r'\\MEMID "\\\\(\S+)"', port)
+    if memory is None or memory[1] not in memories:
+        return port
+    return re.sub(r"(COLLISION_X_MASK \d+)'([01]+)", lambda mask: f"{mask[1]}'{'1' * len(mask[2])}", port)

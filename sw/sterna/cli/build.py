@@ -1,0 +1,106 @@
+"""``sterna build``: a board's bitstream. ``sterna flash``: the same onto the board. ``sterna export``: Verilog."""
+
+import shutil
+import subprocess
+from importlib import import_module
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import typer
+
+from sterna.cli.output import print_json, print_table, work
+from sterna.spec.configuration import configuration_named
+from sterna.spec.errors import ToolError
+
+ROOT = Path("build/boards")
+
+
+def hardware(module: str) -> Any:
+    """A module of the hardware half. Raises :class:`ToolError` with the mend if its packages are missing."""
+    try:
+        return import_module(f"sterna.{module}")
+    except ImportError as error:
+        raise ToolError(f"building for boards needs more ({error}); mend: pip install 'sterna[boards]'") from error
+
+
+def build(
+    board: Annotated[str, typer.Option(help="Which; an unknown name is answered with the known ones.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Place and route so many times; keep the fastest.")] = 1,
+    report: Annotated[bool, typer.Option("--report", help="Print area, clocks, critical path.")] = False,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for logs and results.")] = ROOT,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Build a board's bitstream: design, synthesis, place and route, packing. Steps done before are not done again.
+    Fails if the clock is missed."""
+    flow = hardware("flow.build")
+    target = hardware("boards").board_named(board)
+    with work() as shown, shown.described(f"build {board}") as progress:
+        built = flow.build_board(target, root=output, seeds=range(1, seeds + 1), progress=progress)
+    if json:
+        print_json(built.summary())
+        return
+    if report:
+        print_report(built)
+    best = built.best
+    typer.echo(f"{built.bitstream}: {best.frequency / 1e6:.2f} MHz reached, {target.frequency / 1e6:g} asked for; "
+               f"flash it with: sterna flash --board {board}")  # fmt: skip
+
+
+def print_report(built: Any) -> None:
+    """Area, clock over seeds, critical path."""
+    best = built.best
+    print_table(f"{built.board.title}: {built.board.configuration.name}", ["resource", "used", "there"], [
+        *([kind, str(count), ""] for kind, count in built.cells.items()),
+        *([kind, str(used), str(there)] for kind, (used, there) in best.used.items()),
+    ])  # fmt: skip
+    reached = [placement.frequency / 1e6 for placement in built.placements]
+    c = built.board.configuration
+    print_table("clock", ["", "MHz"], [
+        ["asked for", f"{built.board.frequency / 1e6:.2f}"],
+        *([f"seed {placement.seed}", f"{placement.frequency / 1e6:.2f}"] for placement in built.placements),
+        ["median", f"{median(reached):.2f}"],
+    ])  # fmt: skip
+    print_table("what follows", ["", ""], [
+        ["dense M products/s", f"{c.simd * c.pe * built.board.frequency / 1e6:.0f}"],
+        ["weights that fit", str(c.simd * c.pe * c.weight_depth)],
+        ["link, kB/s", f"{built.board.baud / 10e3:.0f}"],
+    ])  # fmt: skip
+    print_table("critical path", ["module", "ns"], [
+        [module, f"{spent:.2f}"] for module, spent in best.critical_path
+    ])  # fmt: skip
+
+
+def flash(
+    board: Annotated[str, typer.Option(help="Which; it must have been built.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder that `sterna build` wrote.")] = ROOT,
+) -> None:
+    """Program a board with its last build, by the board's usual tool."""
+    target = hardware("boards").board_named(board)
+    bitstream = next((path for path in (output / board).glob(f"{board}.bi[nt]")), None)
+    if bitstream is None:
+        raise ToolError(f"no bitstream of {board} in {output / board}; mend: sterna build --board {board}")
+    tool = target.flash[0]
+    if shutil.which(tool) is None:
+        raise ToolError(f"{tool}, which programs {board}, is not installed; mend: install it, or program {bitstream} "
+                        "with another tool")  # fmt: skip
+    code = subprocess.run([*target.flash, str(bitstream)], check=False).returncode
+    if code:
+        raise ToolError(f"{tool} failed with exit code {code}; mend: check cable, power and permissions of {board}")
+    typer.echo(f"{board} runs {bitstream}")
+
+
+def export(
+    configuration: Annotated[str, typer.Argument(help="Build of the accelerator.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Verilog file; its port table goes beside it.")],
+) -> None:
+    """Write the accelerator as self-contained Verilog with byte streams for ports, and a table of the ports."""
+    module = hardware("flow.export")
+    chosen = configuration_named(configuration)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with work() as shown, shown.described(f"export {configuration}"):
+        exported = module.export(chosen)
+    output.write_text(exported.verilog)
+    table = output.with_suffix(".md")
+    table.write_text(exported.port_table)
+    typer.echo(f"wrote {output} and {table}")
