@@ -2,6 +2,7 @@
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 FMAX = {1: 41.5, 2: 38.0, 3: 44.25}
@@ -14,7 +15,7 @@ def yosys() -> int:
 
 
 def nextpnr(arguments: list[str]) -> int:
-    given = dict(zip(arguments, arguments[1:], strict=False))
+    given = dict(pairwise(arguments))
     used = 6000 if Path("too-large").exists() else 4000
     print(f"Info: \t         ICESTORM_LC:    {used}/   5280    76%", flush=True)
     if Path("broken").exists():
