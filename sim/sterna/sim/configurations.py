@@ -2,17 +2,19 @@
 
 import numpy as np
 
-from sterna.spec.configuration import STANDARD, Configuration
+from sterna.spec.configuration import STANDARD, Configuration, Primitive
 from sterna.spec.errors import ConfigurationError
 
 
 def _verified(simd: int, pe: int, requantisers: int, act_bits: int, *, streaming: bool) -> Configuration:
-    """``streaming``: weights, masks and parameters of all layers often do not fit, some layers not even alone."""
+    """``streaming``: weights, masks and parameters of all layers often do not fit, some layers not even alone; weights
+    that are written while others are read lie in memory with a single port."""
     depths = (64, 32, 16) if streaming else (4096, 2048, 512)
     return Configuration(
         name=f"verify-{simd}x{pe}", simd=simd, pe=pe, requantisers=requantisers, act_bits=act_bits, acc_bits=18,
         weight_depth=depths[0], mask_depth=depths[1], parameter_depth=depths[2],
         activation_depth=2048, pool_depth=256, program_depth=256,
+        weights_in=Primitive.SPRAM if streaming else Primitive.BLOCK,
     )  # fmt: skip
 
 

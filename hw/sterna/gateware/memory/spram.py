@@ -19,6 +19,7 @@ class Spram(wiring.Component):
 
     Without a part to build for it is a model of the same: after a write ``read_data`` is the complement of what was
     there, so that whoever depends on it is found out. Raises :class:`ConfigurationError` on parts that have none.
+    ``depth``: words of the model, as many as are used.
     """
 
     address: In((SPRAM_DEPTH - 1).bit_length())
@@ -26,6 +27,10 @@ class Spram(wiring.Component):
     write: In(1)
     write_data: In(SPRAM_WIDTH)
     read_data: Out(SPRAM_WIDTH)
+
+    def __init__(self, *, depth: int = SPRAM_DEPTH):
+        self.depth = depth
+        super().__init__()
 
     def elaborate(self, platform: Any) -> Module:
         if platform is not None and not platform.device.startswith("iCE40UP"):
@@ -46,7 +51,7 @@ class Spram(wiring.Component):
                 i_POWEROFF=C(1, 1),  # active low
             )
             return m
-        m.submodules.words = words = memory.Memory(shape=SPRAM_WIDTH, depth=SPRAM_DEPTH, init=[])
+        m.submodules.words = words = memory.Memory(shape=SPRAM_WIDTH, depth=self.depth, init=[])
         write, read = words.write_port(), words.read_port()
         spoilt = Signal()
         with m.If(self.select):
@@ -94,7 +99,7 @@ class SpramArray(wiring.Component):
             for r in range(self.rows):
                 words = []
                 for column in range(self.columns):
-                    m.submodules[f"spram_{r}_{column}"] = spram = Spram()
+                    m.submodules[f"spram_{r}_{column}"] = spram = Spram(depth=min(self.depth, SPRAM_DEPTH))
                     m.d.comb += [
                         spram.address.eq(address),
                         spram.select.eq((self.read | self.write) & (address[low_bits:] == r)),

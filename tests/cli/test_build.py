@@ -1,0 +1,107 @@
+"""The verbs for boards: build, flash, export, bench area; tools only pretend."""
+
+import dataclasses
+import json
+import re
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from sterna.boards import BOARDS
+from sterna.cli import app
+from sterna.flow.tools import Tool
+from sterna.spec.configuration import STANDARD, Configuration
+
+FAKE = Path(__file__).parents[1] / "flow" / "fake_tools.py"
+SMALL = Configuration(
+    name="small", simd=1, pe=4, weight_depth=16, mask_depth=16, activation_depth=16, parameter_depth=16,
+    pool_depth=16, program_depth=16,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _small_board_and_fake_tools(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "sterna.flow.plan.find_tool", lambda name: Tool(name, (sys.executable, str(FAKE), name), f"{name} 1.0")
+    )
+    monkeypatch.setitem(BOARDS, "icebreaker", dataclasses.replace(BOARDS["icebreaker"], configuration=SMALL))
+
+
+def sterna(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def fails(message: str, *arguments: str | Path) -> None:
+    result = sterna(*arguments)
+    assert result.exit_code == 1, result.output
+    (line,) = result.stderr.splitlines()
+    assert re.match(f"sterna: {message}", line), line
+
+
+def test_build_keeps_the_best_seed_and_reports_area_clocks_and_critical_path(tmp_path: Path) -> None:
+    result = sterna("build", "--board", "icebreaker", "--seeds", "3", "--report", "-o", tmp_path)
+    assert result.exit_code == 0, result.output
+    for row in (
+        r"LC\s+4000\s+5280", r"LUT4\s+1", r"seed 3\s+44\.25", r"median\s+41\.50", r"core\.lanes\s+3\.00",
+        r"dense M products/s\s+156", r"weights that fit\s+64", r"link, kB/s\s+300",
+    ):  # fmt: skip
+        assert re.search(row.replace(r"\s+", r"[\s│┃]+"), result.stdout), (row, result.stdout)
+    assert "44.25 MHz reached, 39 asked for" in result.stdout
+    assert (tmp_path / "icebreaker" / "icebreaker.bin").read_text() == "packed: placed with seed 3\n"
+
+    result = sterna("build", "--board", "icebreaker", "-o", tmp_path, "--json")
+    assert json.loads(result.stdout)["placements"][0]["frequency"] == 41.5e6
+
+
+def test_build_says_what_fails() -> None:
+    fails(f"no board 'none'; known: {', '.join(sorted(BOARDS))}$", "build", "--board", "none")
+
+
+def test_area_is_measured_for_every_seed_whether_the_clock_is_missed_or_not(tmp_path: Path) -> None:
+    result = sterna("bench", "area", "--target", "icebreaker", "--seeds", "3", "-o", tmp_path, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout) == {
+        "target": "icebreaker", "configuration": "small", "cells": {"LC": 4000}, "capacity": {"LC": 5280},
+        "fmax_mhz": [41.5, 38.0, 44.25], "median_mhz": 41.5, "dense_mmac_per_s": 166.0,
+    }  # fmt: skip
+    result = sterna("bench", "area", "--target", "icebreaker", "--seeds", "3", "-o", tmp_path)
+    assert re.search(r"median_mhz[\s│]+41\.5", result.stdout)
+
+
+def test_flash_calls_the_boards_tool_with_the_last_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails(r"no bitstream of icebreaker in .*; mend: sterna build --board icebreaker$",
+          "flash", "--board", "icebreaker", "-o", tmp_path)  # fmt: skip
+    sterna("build", "--board", "icebreaker", "-o", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    flash = ("flash", "--board", "icebreaker", "-o", tmp_path)
+    fails(
+        "iceprog, which programs icebreaker, is not installed; mend: install it, or program .*icebreaker.bin with",
+        *flash,
+    )
+    (tmp_path / "bin").mkdir()
+    tool = tmp_path / "bin" / "iceprog"
+    tool.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/flashed\nexit $(/bin/cat {tmp_path}/code)\n')
+    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+    (tmp_path / "code").write_text("0")
+    assert sterna(*flash).exit_code == 0
+    assert (tmp_path / "flashed").read_text() == f"{tmp_path}/icebreaker/icebreaker.bin\n"
+    (tmp_path / "code").write_text("3")
+    fails("iceprog failed with exit code 3; mend: check cable, power and permissions of icebreaker$", *flash)
+
+
+def test_export_writes_verilog_and_a_table_of_exactly_its_ports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(STANDARD, "small", SMALL)
+    result = sterna("export", "small", "-o", tmp_path / "hdl" / "sterna.v")
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "hdl" / "sterna.v").read_text()
+    (top,) = re.findall(r"^module sterna\((.*?)\);(.*?)^endmodule", text, re.MULTILINE | re.DOTALL)
+    ports = re.findall(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);", top[1], re.MULTILINE)
+    table = (tmp_path / "hdl" / "sterna.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (\d+) \| \S.*\|$", table, re.MULTILINE)
+    assert sorted(rows) == sorted((name, direction, str(int(high or 0) + 1)) for direction, high, name in ports)
+    assert {name.strip() for name in top[0].split(",")} == {name for name, _, _ in rows}
