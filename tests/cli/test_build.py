@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from sterna.boards import BOARDS
-from sterna.cli import app
+from sterna.cli.verbs import app
 from sterna.flow.tools import Tool
 from sterna.spec.configuration import STANDARD, Configuration
 
