@@ -17,7 +17,7 @@ from sterna.cli.verify import verify
 
 app = typer.Typer(
     name="sterna",
-    help="Ternary neural networks on small FPGAs: train, import, compile, simulate, infer.",
+    help="Ternary neural networks on small FPGAs: train, import, compile, simulate, build, infer.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
