@@ -41,7 +41,7 @@ def test_the_digest_follows_the_design_the_board_and_the_tools(monkeypatch: pyte
     assert "--25k" in plan.place_and_route.arguments
     others = [
         dataclasses.replace(board, baud=1_000_000),
-        dataclasses.replace(board, frequency=50_000_000, baud=1_000_000),
+        dataclasses.replace(board, frequency=75_000_000, baud=3_000_000),
         dataclasses.replace(board, configuration=dataclasses.replace(SMALL, mask_depth=32)),
     ]
     digests = {make_plan(other).digest for other in others} | {plan.digest}
