@@ -73,15 +73,12 @@ class Packer(wiring.Component):
 
         room = CHUNK - word % CHUNK
         word_end = step == steps - 1
-        packing = Signal(init=1)  # neither; a flip-flop, because `run.ready` holds up the whole pipeline before it
-        passing, closing = Signal(), Signal()
-        zeros_after, ending_after = Signal.like(zeros), Signal()
-        m.d.comb += [zeros_after.eq(zeros), ending_after.eq(ending)]
-        m.d.sync += [zeros.eq(zeros_after), ending.eq(ending_after), packing.eq((zeros_after == 0) & ~ending_after)]
+        packing, passing, closing = Signal(), Signal(), Signal()
         chunk_end = Signal()
         passed = Signal.like(word)
         moved = Signal()
         m.d.comb += [
+            packing.eq((zeros == 0) & ~ending),
             passing.eq(zeros != 0),
             closing.eq((zeros == 0) & ending),
             passed.eq(Mux(zeros < room, zeros, room)),
@@ -117,20 +114,25 @@ class Packer(wiring.Component):
                 dirty.eq((dirty | passing | run.write) & ~write.mask_write),
             ]
             with m.If(passing):
-                m.d.sync += word.eq(word + passed)
-                m.d.comb += zeros_after.eq(zeros - passed)
+                m.d.sync += [word.eq(word + passed), zeros.eq(zeros - passed)]
             with m.Elif(packing):
                 with m.If(run.write):
                     m.d.sync += step.eq(step + 1)
                     with m.If(word_end):
                         m.d.sync += [step.eq(0), word.eq(word + 1)]
                 with m.If(run.last):
-                    m.d.comb += [zeros_after.eq(self.place.trail), ending_after.eq(~ends)]
+                    m.d.sync += [zeros.eq(self.place.trail), ending.eq(~ends)]
                 with m.Elif(run.row_end):
-                    m.d.comb += zeros_after.eq(self.place.gap)
+                    m.d.sync += zeros.eq(self.place.gap)
             with m.Else():
-                m.d.comb += ending_after.eq(0)
+                m.d.sync += ending.eq(0)
         with m.If(self.begin):
-            m.d.comb += [zeros_after.eq(self.place.lead), ending_after.eq(0)]
-            m.d.sync += [word.eq(self.place.word), step.eq(0), held.eq(0), dirty.eq(0)]
+            m.d.sync += [
+                word.eq(self.place.word),
+                zeros.eq(self.place.lead),
+                step.eq(0),
+                held.eq(0),
+                dirty.eq(0),
+                ending.eq(0),
+            ]
         return m
