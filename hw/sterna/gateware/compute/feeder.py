@@ -86,7 +86,8 @@ class Feeder(wiring.Component):
                 m.d.sync += after.eq(begin + self.stored)
 
         # Queue: what comes goes to `current` if that is free and nothing is queued, else to `queued`.
-        current, queued = Signal(entry), Signal(entry)
+        current = Signal(entry)
+        queued = Signal(entry)
         holding, waiting = Signal(), Signal()
         rest = Signal(CHUNK)
         leaving = Signal()
