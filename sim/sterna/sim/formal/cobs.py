@@ -20,7 +20,6 @@ class CobsStuffing(Property):
     if no code byte was due.
     """
 
-    name = "COBS decoder"
     depth = 2
 
     def __init__(self, decoder: Any = CobsDecoder) -> None:
@@ -62,7 +61,6 @@ class CobsAnew(Property):
     """After a delimiter two decoders agree for ever, whatever states they were in before: nothing that came earlier
     has a say in what a frame decodes to."""
 
-    name = "COBS resynchronisation"
     depth = 2
 
     def __init__(self, decoder: Any = CobsDecoder) -> None:
@@ -84,6 +82,3 @@ class CobsAnew(Property):
             always(m, one.o.valid == other.o.valid, one.i.ready == other.i.ready)
             always(m, implies(one.o.valid, one.o.payload == other.o.payload))
             always(m, *(opened[0][name] == opened[1][name] for name in ("left", "zero", "begun")))
-
-
-PROPERTIES = (CobsStuffing, CobsAnew)

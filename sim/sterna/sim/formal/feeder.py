@@ -23,7 +23,6 @@ class FeederIssues(Property):
     masks, windows that begin at any word, and each combination of skips.
     """
 
-    name = "feeder"
     depth = 2
 
     def __init__(self, feeder: Any = Feeder) -> None:
@@ -114,6 +113,3 @@ class FeederIssues(Property):
                 always(m, (held.word + position)[:word_bits] == followed.word)
                 always(m, (held.pointer + population((held.blocks & below)[:CHUNK]))[:block_bits] == followed.block)
                 always(m, held.live.bit_select(position, 1) == followed.present, ends_before == ends_ahead)
-
-
-PROPERTIES = (FeederIssues,)

@@ -1,7 +1,7 @@
 """What property modules are made of: a module with its own clock, free inputs, and the rules of streams."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 from amaranth.asserts import AnyConst, AnySeq
 from amaranth.hdl import Assert, Assume, ClockDomain, Elaboratable, Module, Signal, Value
@@ -13,8 +13,7 @@ class Property(Elaboratable, ABC):
     ``depth``: cycles of the induction, and of the search for a counterexample that begins at power-up.
     """
 
-    name: ClassVar[str]
-    depth: ClassVar[int] = 4
+    depth: int = 4
 
     def __init__(self) -> None:
         self.clock = ClockDomain("sync", reset_less=True)  # registers begin with their values at power-up
@@ -67,7 +66,7 @@ def implies(premise: Any, conclusion: Any) -> Value:
 
 
 def held(m: Module, stream: Any, name: str) -> Value:
-    """The rule of streams: after a cycle with ``valid`` and without ``ready``, ``valid`` and the payload are the same."""
+    """The rule of streams: what is valid and not ready stays as it is for another cycle."""
     payload = Value.cast(stream.payload)
     stalled = Signal(name=f"{name}_stalled")
     before = Signal(len(payload), name=f"{name}_before")

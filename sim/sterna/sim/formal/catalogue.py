@@ -1,0 +1,40 @@
+"""All property modules, by name."""
+
+from collections.abc import Callable
+from functools import partial
+
+from sterna.sim.formal.capture import CaptureHandOver
+from sterna.sim.formal.cobs import CobsAnew, CobsStuffing
+from sterna.sim.formal.feeder import FeederIssues
+from sterna.sim.formal.property import Property
+from sterna.sim.formal.queue import TagQueue
+from sterna.sim.formal.requantiser import RequantiserHandOver
+from sterna.sim.formal.scanner import ScannerWalk
+from sterna.sim.formal.streams import SENDERS, StreamRules
+from sterna.sim.formal.trits import LoaderTrits, Trit5Code
+from sterna.spec.errors import InputError
+
+
+def _rules(sender: str) -> Property:
+    return StreamRules(SENDERS[sender]())
+
+
+PROPERTIES: dict[str, Callable[[], Property]] = {
+    "tag-queue": TagQueue,
+    "capture": CaptureHandOver,
+    "requantiser": RequantiserHandOver,
+    "scanner": ScannerWalk,
+    "feeder": FeederIssues,
+    "trit5-code": Trit5Code,
+    "loader-trits": LoaderTrits,
+    "cobs-stuffing": CobsStuffing,
+    "cobs-anew": CobsAnew,
+} | {f"rules-of-{sender.replace(' ', '-').lower()}": partial(_rules, sender) for sender in SENDERS}
+"""What each proves stands in the docstring of its class."""
+
+
+def property_named(name: str) -> Callable[[], Property]:
+    """What makes the property. Raises :class:`InputError` with the known names."""
+    if name not in PROPERTIES:
+        raise InputError(f"no property {name!r}; known: {', '.join(PROPERTIES)}")
+    return PROPERTIES[name]

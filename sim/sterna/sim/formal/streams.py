@@ -1,0 +1,62 @@
+"""The rule of streams, for every component that sends one: what is offered stays until it is taken."""
+
+from collections.abc import Callable
+
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.stream import Signature
+
+from sterna.gateware.compute.capture import Capture
+from sterna.gateware.compute.pool import MaxPool
+from sterna.gateware.compute.requantiser import Requantiser
+from sterna.gateware.compute.scanner import Scanner
+from sterna.gateware.control.controller import Controller
+from sterna.gateware.control.sequencer import Sequencer
+from sterna.gateware.link.cobs import CobsDecoder
+from sterna.gateware.link.receiver import FrameReceiver
+from sterna.gateware.link.transmitter import FrameTransmitter
+from sterna.sim.formal.property import Property, always, free, given, held
+from sterna.spec.configuration import Configuration
+
+CONFIGURATION = Configuration(
+    name="streams", simd=2, pe=8, requantisers=2, act_bits=4, acc_bits=8, weight_depth=16, mask_depth=16,
+    activation_depth=16, parameter_depth=16, pool_depth=16, program_depth=16,
+)  # fmt: skip
+SENDERS: dict[str, Callable[[], wiring.Component]] = {
+    "capture": lambda: Capture(configuration=CONFIGURATION),
+    "COBS decoder": CobsDecoder,
+    "controller": lambda: Controller(configuration=CONFIGURATION),
+    "pool": lambda: MaxPool(configuration=CONFIGURATION),
+    "receiver": FrameReceiver,
+    "requantiser": lambda: Requantiser(configuration=CONFIGURATION),
+    "scanner": lambda: Scanner(configuration=CONFIGURATION),
+    "sequencer": lambda: Sequencer(configuration=CONFIGURATION),
+    "transmitter": FrameTransmitter,
+}
+"""All but the packer, whose payload counts in parts only."""
+
+
+class StreamRules(Property):
+    """If all that send to a component keep the rule of streams, so does the component. Its other inputs are free."""
+
+    depth = 3
+
+    def __init__(self, component: wiring.Component) -> None:
+        super().__init__()
+        self.component = component
+
+    def build(self, m: Module) -> None:
+        m.submodules.component = self.component
+        for name, member in self.component.signature.members.items():
+            port, incoming = getattr(self.component, name), member.flow is wiring.In
+            if not member.is_signature:
+                free(m, *([port] if incoming else []))
+            elif not isinstance(member.signature, Signature):  # to memories, or to the core's
+                inner = member.signature.flip() if incoming else member.signature
+                free(m, *(getattr(port, each) for each, of in inner.members.items() if of.flow is wiring.In))
+            elif incoming:
+                free(m, port.valid, port.payload)
+                given(m, held(m, port, name))
+            else:
+                free(m, port.ready)
+                always(m, held(m, port, name))

@@ -1,0 +1,127 @@
+"""Wrong components: each breaks one thing, in the words of the component itself."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import Component, Out
+
+from sterna.gateware.compute.capture import Capture
+from sterna.gateware.compute.feeder import Feeder
+from sterna.gateware.compute.requantiser import Requantiser
+from sterna.gateware.compute.scanner import Scanner
+from sterna.gateware.control.controller import Controller
+from sterna.gateware.link.cobs import CobsDecoder
+from sterna.gateware.memory.trit_decoder import Trit5Decoder
+
+
+class OverfullQueue(SyncFIFOBuffered):
+    """Takes more than it has room for."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.w_rdy.eq(1)
+        return m
+
+
+class EagerCapture(Capture):
+    """Takes the next output while the last group of the one before still waits."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.ready.eq(~self.groups.valid | self.groups.payload.last)
+        return m
+
+
+class HastyRequantiser(Requantiser):
+    """Takes groups while its output is stalled."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.groups.ready.eq(1)
+        return m
+
+
+class BlindScanner(Scanner):
+    """Forgets that the second half of an unaligned row is in the next word."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        behind = Signal.like(self.activation_masks.address)
+        m.d.comb += behind.eq(self.chunks.payload.word >> 3)
+        with m.If(self.chunks.valid & self.chunks.payload.half):
+            m.d.comb += self.activation_masks.address.eq(behind)
+        return m
+
+
+class CrowdedFeeder(Feeder):
+    """Takes a third chunk while two wait."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.chunks.ready.eq(1)
+        return m
+
+
+class DenseFeeder(Feeder):
+    """Counts positions, not blocks, up to the block that it issues."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        with m.If(self.read):
+            m.d.comb += self.block.eq(self.word)
+        return m
+
+
+class CarelessDecoder(Trit5Decoder):
+    """Flags nothing."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.illegal.eq(0)
+        return m
+
+
+class CarelessController(Controller):
+    """Stores words while they come, checked or not."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.write.strobe.eq(self.requests.valid)
+        return m
+
+
+class ForgetfulCobsDecoder(CobsDecoder):
+    """Drops a byte that finds its receiver busy."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.i.ready.eq(1)
+        return m
+
+
+class MindfulCobsDecoder(CobsDecoder):
+    """Remembers over a delimiter whether the frame before had a byte of 0x01."""
+
+    def elaborate(self, platform: object) -> Module:
+        m = super().elaborate(platform)
+        seen = Signal()
+        with m.If(self.i.valid & (self.i.payload == 1)):
+            m.d.sync += seen.eq(1)
+        with m.If(seen):
+            m.d.comb += self.o.payload.error.eq(0)
+        return m
+
+
+class ImpatientSender(Component):
+    """Offers the count of cycles, and takes it back if nobody wants it at once."""
+
+    def __init__(self) -> None:
+        super().__init__({"o": Out(stream.Signature(8))})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.d.sync += self.o.payload.eq(self.o.payload + 1)
+        m.d.comb += self.o.valid.eq(1)
+        return m

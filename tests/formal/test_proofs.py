@@ -1,0 +1,45 @@
+"""Every property holds of the gateware, and fails of a component that is broken where the property looks."""
+
+from typing import Any
+
+import pytest
+
+from formal import broken
+from sterna.sim.formal.capture import CaptureHandOver
+from sterna.sim.formal.catalogue import PROPERTIES
+from sterna.sim.formal.cobs import CobsAnew, CobsStuffing
+from sterna.sim.formal.feeder import FeederIssues
+from sterna.sim.formal.queue import TagQueue
+from sterna.sim.formal.requantiser import RequantiserHandOver
+from sterna.sim.formal.sby import check
+from sterna.sim.formal.scanner import ScannerWalk
+from sterna.sim.formal.streams import StreamRules
+from sterna.sim.formal.trits import LoaderTrits, Trit5Code
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+def test_the_property_holds_for_all_inputs_and_all_time(name: str) -> None:
+    verdict = check(name, PROPERTIES[name])
+    assert (verdict.mode, verdict.result, verdict.places) == ("prove", "PASS", [])
+
+
+@pytest.mark.parametrize(
+    ("make", "component", "depth"),
+    [
+        (TagQueue, broken.OverfullQueue, 12),
+        (CaptureHandOver, broken.EagerCapture, 6),
+        (RequantiserHandOver, broken.HastyRequantiser, 8),
+        (ScannerWalk, broken.BlindScanner, 6),
+        (FeederIssues, broken.CrowdedFeeder, 6),
+        (FeederIssues, broken.DenseFeeder, 6),
+        (Trit5Code, broken.CarelessDecoder, 1),
+        (LoaderTrits, broken.CarelessController, 8),
+        (CobsStuffing, broken.ForgetfulCobsDecoder, 4),
+        (CobsAnew, broken.MindfulCobsDecoder, 6),
+        (lambda component: StreamRules(component()), broken.ImpatientSender, 3),
+    ],
+)
+def test_a_broken_component_has_a_counterexample(make: Any, component: Any, depth: int) -> None:
+    verdict = check("broken", lambda: make(component), mode="bmc", depth=depth)
+    assert verdict.result == "FAIL"
+    assert verdict.places
