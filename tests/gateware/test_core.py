@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateware.streams import simulate
 from sterna.compiler import compile_network, model_cycles
 from sterna.driver.streaming import overlap
 from sterna.gateware.core import Core
 from sterna.golden import trace
 from sterna.link.machine import Machine
+from sterna.sim.checks.testbench import simulate
 from sterna.sim.configurations import random_configuration
 from sterna.sim.networks import random_dense, random_images, random_network, random_widths
 from sterna.spec.configuration import Configuration

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from gateware.streams import plain, simulate, sink
 from sterna.gateware.compute.capture import Capture
-from sterna.gateware.compute.lanes import Lanes
-from sterna.spec.arithmetic import max_activation
+from sterna.sim.checks.lanes import check_sums
+from sterna.sim.checks.testbench import simulate, sink
 from sterna.spec.configuration import Configuration
 
 
@@ -19,37 +18,7 @@ def test_sums_are_exact_however_the_pipeline_is_held(seed: int) -> None:
         name="t", simd=rng.choice([1, 2, 4, 8]), pe=rng.choice([4, 8]), act_bits=rng.choice([2, 3, 8]), acc_bits=16,
         weight_depth=16, mask_depth=16, activation_depth=16, parameter_depth=16,
     )  # fmt: skip
-    limit = max_activation(c.act_bits)
-    steps, expected, sums = [], [], [0] * c.pe
-    for step in range(60):
-        x = [rng.choice([-limit, limit, rng.randint(-limit, limit)]) for _ in range(c.simd)]
-        gates = [rng.random() < 0.7 for _ in range(c.simd)]
-        trits = [[rng.choice([-1, 0, 1]) for _ in range(c.pe)] for _ in range(c.simd)]
-        final = step == 59 or rng.random() < 0.2
-        sums = [s + sum(x[j] * trits[j][p] for j in range(c.simd) if gates[j]) for p, s in enumerate(sums)]
-        steps.append((x, gates, trits, final))
-        if final:
-            expected.append(sums)
-            sums = [0] * c.pe
-    dut = Lanes(configuration=c)
-    received: list[Any] = []
-
-    async def drive(ctx: Any) -> None:
-        for x, gates, trits, final in [*steps, *[([0] * c.simd, [0] * c.simd, [[0] * c.pe] * c.simd, 0)] * 4]:
-            ctx.set(dut.activations, x)
-            ctx.set(dut.gates, sum(gate << j for j, gate in enumerate(gates)))
-            ctx.set(dut.trits, [[t & 3 for t in lane] for lane in trits])
-            ctx.set(dut.final, final)
-            flow = False
-            while not flow:
-                flow = rng.random() < 0.6
-                ctx.set(dut.flow, flow)
-                _, _, last, got = await ctx.tick().sample(dut.last, dut.sums)
-                if flow and last:
-                    received.append(plain(got))
-
-    simulate(dut, drive)
-    assert received == expected
+    check_sums(rng, c, simulate)
 
 
 @pytest.mark.parametrize("requantisers", [1, 2])

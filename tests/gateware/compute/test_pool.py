@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateware.streams import simulate, sink, source
 from sterna.gateware.compute.pool import MaxPool
+from sterna.sim.checks.testbench import simulate, sink, source
 from sterna.spec.configuration import Configuration
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gateware.streams import plain
 from sterna.gateware.control.controller import Controller
+from sterna.sim.checks.testbench import plain
 from sterna.spec import frames
 from sterna.spec.arithmetic import max_activation
 from sterna.spec.configuration import CHUNK, FORMAT_VERSION, Configuration

@@ -7,8 +7,8 @@ import struct
 import pytest
 
 from gateware.control.controller_model import Bench
-from gateware.streams import simulate
 from sterna.gateware.control.controller import Controller
+from sterna.sim.checks.testbench import simulate
 from sterna.spec import frames
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.frames import MAX_RESULT, Opcode, Status, crc32c, request

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from gateware.streams import simulate
 from sterna.gateware.control.controller_registers import RegisterFile
+from sterna.sim.checks.testbench import simulate
 from sterna.spec.configuration import CHUNK, FORMAT_VERSION, Configuration
 from sterna.spec.registers import MAGIC, Register
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateware.streams import plain, simulate
 from sterna.gateware.control.sequencer import Sequencer
+from sterna.sim.checks.testbench import plain, simulate
 from sterna.spec.configuration import Configuration
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor, encode_program
 from sterna.spec.limits import op_limits, plane_limits

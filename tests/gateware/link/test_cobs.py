@@ -5,9 +5,9 @@ import random
 import pytest
 from cobs import cobs
 
-from gateware.link.contents import edge_contents, random_content
-from gateware.streams import simulate, sink, source
 from sterna.gateware.link.cobs import CobsDecoder
+from sterna.sim.checks.contents import edge_contents, random_content
+from sterna.sim.checks.testbench import simulate, sink, source
 
 
 def unstuffed(frame: bytes) -> tuple[bytes | None, bool]:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from gateware.control.controller_model import Core
-from gateware.streams import simulate, source
 from sterna.gateware.link.endpoint import Endpoint
 from sterna.link.emulator import Emulator
+from sterna.sim.checks.testbench import simulate, source
 from sterna.spec import frames
 from sterna.spec.configuration import Configuration
 from sterna.spec.frames import Opcode, Status, crc32c, decode_frame, encode_frame, request

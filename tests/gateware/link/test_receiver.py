@@ -3,145 +3,38 @@
 import random
 
 import pytest
-from cobs import cobs
 
-from gateware.link.contents import edge_contents, random_content
-from gateware.streams import simulate, sink, source
-from sterna.gateware.link.receiver import RING_BYTES, FrameReceiver
-from sterna.spec.errors import EncodingError
-from sterna.spec.frames import CRC_BYTES, MAX_CONTENT, WINDOW_BYTES, WINDOW_FRAMES, crc32c, decode_frame, encode_frame
+from sterna.sim.checks import receiver
+from sterna.sim.checks.testbench import simulate
+from sterna.spec.frames import WINDOW_FRAMES
 
 
-def reference(wire: bytes) -> tuple[list[bytes], int]:
-    """Contents of the good frames of the wire, and how many bad ones there are."""
-    good, bad = [], 0
-    for frame in wire.split(b"\0")[:-1]:
-        try:
-            good.append(decode_frame(frame))
-        except EncodingError:
-            bad += bool(frame)
-    return good, bad
-
-
-def sealed(content: bytes) -> bytes:
-    """A frame of any length."""
-    return cobs.encode(content + crc32c(content).to_bytes(CRC_BYTES, "little")) + b"\0"
-
-
-def check(wire: bytes, rng: random.Random, stall_in: float, stall_out: float) -> None:
-    good, bad = reference(wire)
-    dut = FrameReceiver()
-    received: list[dict[str, int]] = []
-
-    async def settle(ctx):
-        await sink(dut.o, received, sum(map(len, good)), rng, stall_out)(ctx)
-        ctx.set(dut.o.ready, 1)
-        while ctx.get(dut.good_frames) + ctx.get(dut.bad_frames) < len(good) + bad:
-            await ctx.tick()
-        for _ in range(20):
-            assert not ctx.get(dut.o.valid)
-            await ctx.tick()
-        assert ctx.get(dut.good_frames) == len(good)
-        assert ctx.get(dut.bad_frames) == bad
-
-    simulate(dut, source(dut.i, wire, rng, stall_in), settle)
-    assert bytes(each["data"] for each in received) == b"".join(good)
-    assert [each["left"] for each in received] == [left for content in good for left in range(len(content), 0, -1)]
-    assert [each["last"] for each in received] == [each["left"] == 1 for each in received]
-
-
-@pytest.mark.parametrize(("stall_in", "stall_out"), [(0, 0), (0.5, 0), (0, 0.5)])
-def test_contents_at_every_edge_of_the_stuffing_arrive(stall_in, stall_out):
-    rng = random.Random(10)
-    contents = rng.sample(edge_contents(), 12)
-    check(b"".join(map(encode_frame, contents)), rng, stall_in, stall_out)
-
-
-def damaged(frame: bytes, rng: random.Random) -> bytes:
-    """The frame after one of the accidents of a serial line."""
-    at = rng.randrange(len(frame))
-    match rng.randrange(6):
-        case 0:  # bits flipped
-            return frame[:at] + bytes([frame[at] ^ rng.randint(1, 255)]) + frame[at + 1 :]
-        case 1:  # bytes lost
-            return frame[:at] + frame[at + rng.randint(1, 3) :]
-        case 2:  # bytes repeated
-            return frame[:at] + frame[max(at - 2, 0) :]
-        case 3:  # cut short, the delimiter arrives
-            return frame[:at] + b"\0"
-        case 4:  # noise before it
-            return rng.randbytes(rng.randint(1, 30)) + frame
-        case _:  # idle delimiters
-            return b"\0" * rng.randint(1, 3) + frame
+@pytest.mark.parametrize("stalls", [(0, 0), (0.5, 0), (0, 0.5)])
+def test_contents_at_every_edge_of_the_stuffing_arrive(stalls):
+    receiver.check_edges(stalls, simulate)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_damaged_frames_are_dropped_and_counted_and_their_neighbours_arrive(seed):
-    rng = random.Random(20 + seed)
-    wire = b""
-    for _ in range(40):
-        frame = encode_frame(random_content(rng, 100))
-        wire += damaged(frame, rng) if rng.random() < 0.6 else frame
-    check(wire + b"\0", rng, rng.choice([0, 0.2]), rng.choice([0, 0.2]))
+    receiver.check_damage(random.Random(20 + seed), simulate)
 
 
 def test_contents_outside_the_allowed_lengths_are_bad_even_with_the_right_crc():
-    rng = random.Random(30)
-    lengths = [0, 1, 2, MAX_CONTENT, MAX_CONTENT + 1, MAX_CONTENT + 4, 3 * RING_BYTES, 2]
-    check(b"".join(sealed(rng.randbytes(n)) for n in lengths), rng, 0, 0)
+    receiver.check_lengths(simulate)
 
 
 def test_an_endless_frame_does_not_fill_the_ring():
-    rng = random.Random(31)
-    noise = bytes(rng.randint(1, 255) for _ in range(5000))
-    frame = encode_frame(rng.randbytes(MAX_CONTENT))
-    check(frame + noise + b"\0" + frame, rng, 0, 0.1)
+    receiver.check_endless_frame(simulate)
 
 
 def test_a_frame_whose_block_is_too_long_by_what_follows_is_bad():
-    frame = encode_frame(b"\x01\x02\x03")
-    check(frame[:-1] + b"\x05\x05\0" + frame, random.Random(32), 0, 0)
+    receiver.check_long_block(simulate)
 
 
 @pytest.mark.parametrize("count", [2, WINDOW_FRAMES])
 def test_a_full_window_is_taken_in_while_its_first_request_waits(count):
-    rng = random.Random(33)
-    rest = WINDOW_BYTES - 8 - (count * CRC_BYTES)
-    sizes = [8] + [min(MAX_CONTENT, rest // (count - 1))] * (count - 1)
-    contents = [rng.randbytes(size) for size in sizes]
-    wire = b"".join(map(encode_frame, contents))
-    dut = FrameReceiver()
-    received: list[dict[str, int]] = []
-
-    async def bench(ctx):
-        await sink(dut.o, received, len(contents[0]), rng, 0)(ctx)
-
-    async def feed(ctx):
-        await source(dut.i, wire, rng, 0)(ctx)
-        await sink(dut.o, received, sum(sizes), rng, 0)(ctx)
-
-    simulate(dut, bench, feed)
-    assert bytes(each["data"] for each in received) == b"".join(contents)
+    receiver.check_window(count, simulate)
 
 
 def test_a_full_ring_stalls_the_host_and_loses_nothing():
-    rng = random.Random(34)
-    contents = [rng.randbytes(300) for _ in range(8)]
-    wire = b"".join(map(encode_frame, contents))
-    dut = FrameReceiver()
-    received: list[dict[str, int]] = []
-    sent = 0
-
-    async def feed(ctx):
-        nonlocal sent
-        for byte in wire:
-            await source(dut.i, [byte], rng, 0)(ctx)
-            sent += 1
-
-    async def late(ctx):
-        await ctx.tick().repeat(2000)
-        assert RING_BYTES - 300 < sent < RING_BYTES + 50
-        await sink(dut.o, received, sum(map(len, contents)), rng, 0)(ctx)
-
-    simulate(dut, feed, late)
-    assert bytes(each["data"] for each in received) == b"".join(contents)
+    receiver.check_full_ring(simulate)

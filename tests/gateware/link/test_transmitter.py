@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from gateware.link.contents import edge_contents, random_content
-from gateware.streams import simulate, sink, source
 from sterna.gateware.link.transmitter import FrameTransmitter
+from sterna.sim.checks.contents import edge_contents, random_content
+from sterna.sim.checks.testbench import simulate, sink, source
 from sterna.spec.frames import CRC_BYTES, crc32c, encode_frame
 
 

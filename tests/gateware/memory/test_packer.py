@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateware.streams import simulate, sink
 from sterna.gateware.memory.packer import Packer
+from sterna.sim.checks.testbench import simulate, sink
 from sterna.spec.configuration import CHUNK, Configuration
 
 

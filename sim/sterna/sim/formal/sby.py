@@ -69,7 +69,7 @@ def tools() -> dict[str, str]:
 def check(
     name: str, make: Callable[[], Property], *, mode: str = "prove", depth: int | None = None, keep: Path | None = None
 ) -> Verdict:
-    """Runs one proof. ``depth``: by default the property's own. ``keep``: folder for sby's files, counterexample included.
+    """Runs one proof. ``depth``: by default its own. ``keep``: folder for sby's files, counterexample included.
 
     Raises :class:`ToolError` if a tool is missing or fails, or takes longer than ``TIMEOUT``.
     """

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from amaranth.hdl import Elaboratable, Signal
 from amaranth.lib.data import Const
@@ -10,10 +10,16 @@ from amaranth.sim import Simulator
 
 MAX_CYCLES = 100_000
 
+Bench = Callable[[Any], Any]
 
-def simulate(
-    component: Elaboratable, *benches: Callable[[Any], Any], cycles: int = MAX_CYCLES, **background: Any
-) -> None:
+
+class Simulate(Protocol):
+    """Runs benches on a component, as :func:`simulate` does."""
+
+    def __call__(self, component: Any, *benches: Bench, cycles: int = ..., **background: Bench) -> None: ...
+
+
+def simulate(component: Elaboratable, *benches: Bench, cycles: int = MAX_CYCLES, **background: Bench) -> None:
     """Runs ``benches`` to their end; fails if that takes more than ``cycles``. ``background`` benches do not count."""
     simulator = Simulator(component)
     simulator.add_clock(1e-6)
