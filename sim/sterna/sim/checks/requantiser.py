@@ -1,6 +1,7 @@
 """Requantiser against the formula of ``sterna.spec.arithmetic``: parameters in order and rewound, planes summed."""
 
 import random
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,28 +13,53 @@ from sterna.spec.configuration import Configuration
 from sterna.spec.image import pack_parameter
 
 
-def random_parameter(rng: random.Random, acc_bits: int, planes: int) -> tuple[int, int, int]:
-    limit = (1 << (SUM_BITS - 1)) - 1
-    multiplier = rng.choice([0, 1, (1 << 16) - 1, rng.randrange(1 << 16)]) // planes
-    room = limit - planes * multiplier * (1 << (acc_bits - 1))
-    return multiplier, rng.choice([0, MAX_SHIFT, rng.randint(0, MAX_SHIFT)]), rng.randint(-max(room, 0), max(room, 0))
+def telling_parameters(rng: random.Random, sums: list[int], act_bits: int) -> list[list[int]]:
+    """Parameters ``[m, s, b]`` of an output's planes with which ``sums`` give an activation of ``act_bits`` bits: none
+    that is clamped, so that a wrong bit shows wherever it is."""
+    parameters = [
+        [
+            rng.choice([0, 1, (1 << 16) - 1, rng.randrange(1 << 16)]),
+            rng.randint(0, MAX_SHIFT),
+            rng.getrandbits(SUM_BITS - 1),
+        ]
+        for _ in sums
+    ]
+    shift = parameters[-1][1]
+    reach = min(1 << (act_bits - 1), 1 << (SUM_BITS - 1 - shift))
+    value = rng.randrange(-reach, reach)
+    products = sum(multiplier * acc for (multiplier, _, _), acc in zip(parameters, sums, strict=True))
+    parameters[0][2] = wrapped((value << shift | rng.getrandbits(shift)) - products)
+    return parameters
+
+
+def wrapped(total: int) -> int:
+    """As the hardware keeps it: partial sums may wrap."""
+    return (total + (1 << (SUM_BITS - 1))) % (1 << SUM_BITS) - (1 << (SUM_BITS - 1))
 
 
 def check_groups(rng: random.Random, c: Configuration, simulate: Simulate) -> None:
     """Random sums, parameters, planes, tiles, tags and stalls."""
     lanes = c.requantisers
-    planes = rng.choice([1, 1, 2, 3])
-    parameters = [[random_parameter(rng, c.acc_bits, planes) for _ in range(lanes)] for _ in range(c.parameter_depth)]
-    low, high = sorted(rng.sample(range(-(1 << (c.act_bits - 1)), 1 << (c.act_bits - 1)), 2))
-    count, tail = c.pe // lanes, rng.randrange(c.pe // lanes)
+    planes, most_tiles, count = rng.choice([1, 1, 2, 3]), 3, c.pe // c.requantisers
+    depth, tail, first = c.parameter_depth, rng.randrange(count), rng.randrange(c.parameter_depth)
+    limit = 1 << (c.act_bits - 1)
+    low, high = sorted(rng.sample(range(-limit, limit), 2)) if rng.random() < 0.3 else (-limit, limit - 1)
+    parameters = [[[0, 0, 0] for _ in range(lanes)] for _ in range(depth)]
+    telling = {}
+    for tile, group, lane in product(range(most_tiles), range(count), range(lanes)):
+        sums = [rng.randrange(-1 << (c.acc_bits - 1), 1 << (c.acc_bits - 1)) for _ in range(planes)]
+        for plane, each in enumerate(telling_parameters(rng, sums, c.act_bits)):
+            parameters[(first + (tile * planes + plane) * count + group) % depth][lane] = each
+            telling[tile, plane, group, lane] = sums[plane]
     payloads: list[Any] = []
     expected: list[Any] = []
-    first, pointer = rng.randrange(100), 0
+    pointer = 0
     for _ in range(2):
-        tiles = rng.randint(1, 3)
+        tiles = rng.randint(1, most_tiles)
         for pixel in range(2):
+            noise = rng.choice([0, 0, 1, 1 << (c.acc_bits - 1)])
             for tile in range(tiles):
-                totals = np.zeros((count, lanes), np.int64)
+                totals = [[0] * lanes for _ in range(count)]
                 for plane in range(planes):
                     rewind = tile == plane == 0
                     if rewind:
@@ -46,21 +72,25 @@ def check_groups(rng: random.Random, c: Configuration, simulate: Simulate) -> No
                         "pool_column_end": rng.random() < 0.5,
                     }  # fmt: skip
                     for group in range(count):
-                        sums = [rng.choice([-(1 << 14), (1 << 14) - 1, rng.randint(-9999, 9999)]) for _ in range(lanes)]
                         last = group == count - 1
+                        sums = [
+                            max(-1 << (c.acc_bits - 1), min(telling[tile, plane, group, lane] + rng.randint(-noise, noise),
+                                                            (1 << (c.acc_bits - 1)) - 1))
+                            for lane in range(lanes)
+                        ]  # fmt: skip
                         payloads.append({"sums": sums, "tags": tags, "first": group == 0, "last": last, "group": group})
                         for r, (multiplier, shift, bias) in enumerate(parameters[pointer]):
-                            totals[group, r] += multiplier * sums[r] + (bias if plane == 0 else 0)
+                            totals[group][r] += multiplier * sums[r] + (bias if plane == 0 else 0)
                             if plane == planes - 1:
-                                wrapped = (totals[group, r] + (1 << 33)) % (1 << 34) - (1 << 33)
-                                totals[group, r] = requantise(wrapped, np.int64(shift), low, high)
-                        pointer += 1
+                                whole = np.int64(wrapped(totals[group][r]))
+                                totals[group][r] = int(requantise(whole, np.int64(shift), low, high))
+                        pointer = (pointer + 1) % depth
                         if plane == planes - 1:
                             write = tile < tiles - 1 or group <= tail
                             kept = {k: int(tags[k]) for k in ("row_end", "pool_first", "pool_last", "pool_column_end")}
                             ends = {"pixel_end": tags["last_tile"] and last, "op_end": tags["op_last"] and last}
                             flags = {"write": int(write), **{k: int(v) for k, v in ends.items()}, **kept}
-                            expected.append({"values": totals[group].tolist(), "flags": flags})
+                            expected.append({"values": totals[group], "flags": flags})
 
     dut = Requantiser(configuration=c)
     packed = [

@@ -15,7 +15,7 @@ class Opened(Elaboratable):
 
     def __init__(self, component: Elaboratable) -> None:
         self.fragment = Fragment.get(component, None)
-        self._signals: dict[str, Signal] = {}
+        self.signals: dict[str, Signal] = {}
         self._memories: dict[str, MemoryInstance] = {}
         self._collect(self.fragment, "")
 
@@ -25,19 +25,19 @@ class Opened(Elaboratable):
             return
         for statements in fragment.statements.values():
             for signal in statements._lhs_signals():
-                if self._signals.get(name := path + signal.name) is signal:
+                if self.signals.get(name := path + signal.name) is signal:
                     continue
                 names = (name, *(f"{name}#{n}" for n in range(1, 100)))
-                found = next(n for n in names if n not in self._signals or self._signals[n] is signal)
-                self._signals[found] = signal
+                found = next(n for n in names if n not in self.signals or self.signals[n] is signal)
+                self.signals[found] = signal
         for number, (part, name, _) in enumerate(fragment.subfragments):
             self._collect(part, f"{path}{name or number}.")
 
     def __getitem__(self, name: str) -> Signal:
         """The signal of that path. Raises ``KeyError`` with the paths there are."""
-        if name not in self._signals:
-            raise KeyError(f"no signal {name!r}; there are: {', '.join(sorted(self._signals))}")
-        return self._signals[name]
+        if name not in self.signals:
+            raise KeyError(f"no signal {name!r}; there are: {', '.join(sorted(self.signals))}")
+        return self.signals[name]
 
     def word(self, memory: str, address: Value) -> Signal:
         """What the memory of that path holds at ``address`` in this cycle."""

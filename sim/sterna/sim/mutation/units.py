@@ -1,0 +1,90 @@
+"""What is mutated: each unit with the checks that have to notice."""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from amaranth.lib import wiring
+
+from sterna.gateware.compute.lanes import Lanes
+from sterna.gateware.compute.requantiser import Requantiser
+from sterna.gateware.link.receiver import FrameReceiver
+from sterna.sim.checks import feeder, receiver
+from sterna.sim.checks.lanes import check_sums
+from sterna.sim.checks.requantiser import check_groups
+from sterna.sim.checks.testbench import Simulate
+from sterna.spec.configuration import Configuration
+from sterna.spec.frames import WINDOW_FRAMES
+
+Check = Callable[[Simulate], None]
+"""Fails with an ``AssertionError`` if the simulated component is wrong."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A component of which mutants are made."""
+
+    name: str
+    make: Callable[[], wiring.Component]
+    modules: Sequence[str]
+    """Those of its modules that are mutated: the design's own logic, without what a bench needs."""
+    checks: Sequence[Check]
+    """Quick ones first."""
+
+
+LANES = Configuration(
+    name="lanes", simd=4, pe=4, act_bits=8, acc_bits=16, weight_depth=16, mask_depth=16, activation_depth=16,
+    parameter_depth=16,
+)  # fmt: skip
+REQUANTISER = Configuration(
+    name="requantiser", simd=4, pe=8, act_bits=8, acc_bits=15, weight_depth=16, mask_depth=16, activation_depth=16,
+    parameter_depth=256,
+)  # fmt: skip
+
+
+def _feeder_issues(seed: int, simulate: Simulate) -> None:
+    feeder.check_issues(random.Random(seed), simulate)
+
+
+def _sums(seed: int, simulate: Simulate) -> None:
+    check_sums(random.Random(seed), LANES, simulate)
+
+
+def _groups(seed: int, simulate: Simulate) -> None:
+    check_groups(random.Random(seed), REQUANTISER, simulate)
+
+
+def _damage(seed: int, simulate: Simulate) -> None:
+    receiver.check_damage(random.Random(20 + seed), simulate)
+
+
+UNITS = (
+    Unit(
+        "scanner-feeder",
+        feeder.GatedFeeder,
+        ("top.scanner", "top.feeder"),
+        [feeder.check_pace, *(partial(_feeder_issues, seed) for seed in range(24))],
+    ),
+    Unit("lanes", lambda: Lanes(configuration=LANES), ("top",), [partial(_sums, seed) for seed in range(12)]),
+    Unit(
+        "requantiser",
+        lambda: Requantiser(configuration=REQUANTISER),
+        ("top",),
+        [partial(_groups, seed) for seed in range(16)],
+    ),
+    Unit(
+        "receiver",
+        FrameReceiver,
+        ("top", "top.decoder", "top.crc"),
+        [
+            receiver.check_long_block,
+            *(partial(_damage, seed) for seed in range(3)),
+            receiver.check_lengths,
+            *(partial(receiver.check_window, count) for count in (2, WINDOW_FRAMES)),
+            receiver.check_full_ring,
+            receiver.check_endless_frame,
+            *(partial(receiver.check_edges, stalls) for stalls in ((0, 0), (0.5, 0), (0, 0.5))),
+        ],
+    ),
+)
