@@ -1,4 +1,5 @@
-"""``sterna bench``: what zeros save on the simulated accelerator; how fast the software is; what a board takes."""
+"""``sterna bench``: what zeros save on the simulated accelerator; how fast the software is; what a board takes; which
+wrong modules the tests notice."""
 
 from importlib import import_module
 from json import dumps
@@ -13,7 +14,9 @@ from sterna.cli.opening import build
 from sterna.cli.output import guarded, print_json, print_table, work
 from sterna.spec.errors import ToolError
 
-bench = typer.Typer(help="Measure zero-skip, the software's speed, or area and clock.", no_args_is_help=True)
+bench = typer.Typer(
+    help="Measure zero-skip, the software's speed, area and clock, or what tests notice.", no_args_is_help=True
+)
 
 
 def _simulation(module: str) -> Any:
@@ -104,6 +107,42 @@ def area(
         print_table(target, ["measure", "value"], [[name, str(value)] for name, value in row.items()])
 
 
+def mutants(
+    units: Annotated[list[str] | None, typer.Argument(help="Units; by default all.", show_default=False)] = None,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="Mutants of each unit.")] = 250,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses them.")] = 0,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file for what was found.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Break the scanner and feeder, the lanes, the requantiser and the receiver in one place at a time, and count how
+    often their tests notice; prove those equivalent that behave as before."""
+    try:
+        module = import_module("sterna.sim.mutation.search")
+    except ImportError as error:
+        raise ToolError(f"mutants need more tools ({error}); mend: pip install 'sterna[sim,formal]'") from error
+    chosen = [module.unit_named(name) for name in units] if units else module.UNITS
+    found = []
+    with work() as shown:
+        for unit in chosen:
+            with shown.counted(unit.name) as bar:
+                found.append(module.search(unit, count=count, seed=seed, counted=bar))
+    report = {"count": count, "seed": seed, "units": [each.row() for each in found]}
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(dumps(report, indent=1) + "\n")
+    if json:
+        print_json(report)
+        return
+    print_table(f"mutants of seed {seed}", ["unit", "mutants", "killed", "equivalent", "survivors"], [
+        [each.unit, str(each.mutants), str(each.killed), str(len(each.equivalent)), str(len(each.survivors))]
+        for each in found
+    ])  # fmt: skip
+    for each in found:
+        for survivor in each.survivors:
+            typer.echo(f"{each.unit}: nothing notices {survivor}")
+
+
 bench.command("area")(guarded(area))
+bench.command("mutants")(guarded(mutants))
 bench.command("zero-skip")(guarded(zero_skip))
 bench.command("speed")(guarded(speed))

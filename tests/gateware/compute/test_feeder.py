@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from sterna.sim.checks.feeder import check_issues, check_pace
+from sterna.sim.checks.feeder import check_issues, check_longest_walks, check_pace
 from sterna.sim.checks.testbench import simulate
 
 
@@ -15,3 +15,7 @@ def test_every_position_that_counts_is_issued_once_in_order_under_any_stall(seed
 
 def test_full_chunks_are_issued_without_a_gap() -> None:
     check_pace(simulate)
+
+
+def test_the_longest_walks_end_where_they_must() -> None:
+    check_longest_walks(simulate)

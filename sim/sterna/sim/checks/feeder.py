@@ -1,6 +1,8 @@
 """Scanner and feeder against a loop over positions: each set bit of mask AND mask once, in order, at its address."""
 
 import random
+from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from amaranth.hdl import Module, Signal
@@ -14,9 +16,6 @@ from sterna.spec.configuration import CHUNK, Configuration
 CONFIGURATION = Configuration(
     name="test", simd=1, pe=4, weight_depth=2048, mask_depth=256, activation_depth=512, parameter_depth=16
 )
-
-FIRST_MASK, FIRST_BLOCK = 7, 300
-"""Where the op's masks and blocks begin."""
 
 
 class GatedFeeder(wiring.Component):
@@ -55,78 +54,104 @@ class Masks:
         self.enable, self.address, self.data = port.enable, port.address, data
 
 
-def expected_issues(
-    walk: dict[str, int], outputs: list[dict[str, int]], activation_masks: list[int], block_masks: list[int],
-    no_activation_skip: bool, no_block_skip: bool,
-) -> tuple[list[list[tuple[int, int, int]]], int, int]:  # fmt: skip
-    """(block, word, present) of each issue, by output; positions and stored blocks walked."""
-    mask_pointer = block_pointer = positions = stored_blocks = 0
-    issues = []
-    for output in outputs:
-        if output["rewind"]:
-            mask_pointer, block_pointer = FIRST_MASK, FIRST_BLOCK
-        issued = []
-        for row in range(walk["rows"] + 1):
-            for chunk in range(walk["chunks"] + 1):
-                valid = walk["tail"] + 1 if chunk == walk["chunks"] else CHUNK
+@dataclass
+class Case:
+    """What is walked, and the memories' contents; addresses wrap at the memories' ends."""
+
+    outputs: list[dict[str, int]]
+    """Requests to the scanner."""
+    activation_masks: list[int]
+    block_masks: list[int]
+    first_mask: int = 0
+    first_block: int = 0
+    no_activation_skip: bool = False
+    no_block_skip: bool = False
+
+    def issues(self) -> tuple[list[list[tuple[int, int, int]]], int, int]:
+        """(block, word, present) of each issue, by output; positions and stored blocks walked."""
+        c = CONFIGURATION
+        mask_pointer = block_pointer = positions = stored_blocks = 0
+        issues = []
+        for output in self.outputs:
+            if output["rewind"]:
+                mask_pointer, block_pointer = self.first_mask, self.first_block
+            issued = []
+            for row, chunk in product(range(output["rows"] + 1), range(output["chunks"] + 1)):
+                valid = output["tail"] + 1 if chunk == output["chunks"] else CHUNK
+                mask = self.block_masks[mask_pointer % c.mask_depth]
                 for k in range(valid):
-                    word = output["word"] + row * walk["pitch"] + chunk * CHUNK + k
-                    active = activation_masks[word // CHUNK] >> word % CHUNK & 1
-                    stored = block_masks[mask_pointer] >> k & 1
-                    if (active or no_activation_skip) and (stored or no_block_skip):
-                        issued.append((block_pointer, word, stored & active))
+                    word = (output["word"] + row * output["pitch"] + chunk * CHUNK + k) % c.activation_depth
+                    active = self.activation_masks[word // CHUNK] >> word % CHUNK & 1
+                    stored = mask >> k & 1
+                    if (active or self.no_activation_skip) and (stored or self.no_block_skip):
+                        issued.append((block_pointer % c.weight_depth, word, stored & active))
                     block_pointer += stored
                     stored_blocks += stored
                     positions += 1
                 mask_pointer += 1
-        issues.append(issued)
-    return issues, positions, stored_blocks
+            issues.append(issued)
+        return issues, positions, stored_blocks
 
 
-def random_case(rng: random.Random) -> tuple[dict[str, int], list[dict[str, int]], list[int], list[int]]:
+def random_bits_of_chunk(rng: random.Random, probability: float) -> int:
+    return sum((rng.random() < probability) << k for k in range(CHUNK))
+
+
+def random_case(rng: random.Random) -> Case:
+    """Some pixels of some tiles, over windows of up to three rows of up to three chunks."""
+    c = CONFIGURATION
     rows, chunks = rng.randint(1, 3), rng.randint(1, 3)
-    walk = {"rows": rows - 1, "chunks": chunks - 1, "tail": rng.randrange(CHUNK), "pitch": rng.randint(0, 60)}
-    reach = (rows - 1) * walk["pitch"] + chunks * CHUNK + CHUNK
+    walk = {"rows": rows - 1, "chunks": chunks - 1, "tail": rng.randrange(CHUNK),
+            "pitch": rng.randrange(c.activation_depth)}  # fmt: skip
     outputs, tiles, phases = [], rng.randint(1, 3), rng.randint(1, 2)
     for pixel in range(rng.randint(1, 5)):
-        word = rng.randrange(CONFIGURATION.activation_depth - reach)
+        word = rng.randrange(c.activation_depth)
         word -= word % CHUNK if rng.random() < 0.3 else 0
-        outputs += [{"word": word, "rewind": int(tile == 0 and pixel % phases == 0)} for tile in range(tiles)]
+        outputs += [{"word": word, "rewind": int(tile == 0 and pixel % phases == 0)} | walk for tile in range(tiles)]
     density, active = rng.choice([0, 0.2, 0.5, 1]), rng.choice([0, 0.2, 0.5, 1])
-
-    def bits(probability: float) -> int:
-        return sum((rng.random() < probability) << k for k in range(CHUNK))
-
-    block_masks = [bits(0.5) for _ in range(FIRST_MASK)]
-    for _ in range(phases * tiles * rows):
-        for chunk in range(chunks):
-            mask = bits(density)
-            block_masks.append(mask & ((2 << walk["tail"]) - 1) if chunk == chunks - 1 else mask)
-    activation_masks = [bits(active) for _ in range(CONFIGURATION.activation_depth // CHUNK)]
-    return walk, outputs, activation_masks, block_masks
+    first_mask = rng.randrange(c.mask_depth)
+    block_masks = [random_bits_of_chunk(rng, 0.5) for _ in range(c.mask_depth)]
+    for number in range(phases * tiles * rows * chunks):
+        within = (2 << walk["tail"]) - 1 if number % chunks == chunks - 1 else -1
+        block_masks[(first_mask + number) % c.mask_depth] = random_bits_of_chunk(rng, density) & within
+    activation_masks = [random_bits_of_chunk(rng, active) for _ in range(c.activation_depth // CHUNK)]
+    return Case(outputs, activation_masks, block_masks, first_mask, rng.randrange(c.weight_depth),
+                rng.random() < 0.25, rng.random() < 0.25)  # fmt: skip
 
 
 def check_issues(rng: random.Random, simulate: Simulate) -> None:
     """Random windows, masks, skips and stalls."""
-    walk, outputs, activation_masks, block_masks = random_case(rng)
-    requests = [output | walk for output in outputs]
-    no_activation_skip, no_block_skip = rng.random() < 0.25, rng.random() < 0.25
-    expected, positions, stored = expected_issues(
-        walk, outputs, activation_masks, block_masks, no_activation_skip, no_block_skip
-    )
+    check_case(random_case(rng), rng, simulate)
+
+
+def check_longest_walks(simulate: Simulate) -> None:
+    """As many rows as a plane may have, and chunks in a row up to the highest bit of their count; most are empty."""
+    rng = random.Random(1)
+    c = CONFIGURATION
+    outputs = [
+        {"word": 3, "rewind": 1, "rows": 255, "chunks": 0, "tail": 7, "pitch": 85},
+        {"word": 8, "rewind": 0, "rows": 0, "chunks": 1 << 12, "tail": 7, "pitch": 0},
+    ]
+    masks = [random_bits_of_chunk(rng, 0.5) if rng.random() < 0.05 else 0 for _ in range(c.mask_depth)]
+    check_case(Case(outputs, [0xA5] * (c.activation_depth // CHUNK), masks), rng, simulate, full_speed=True)
+
+
+def check_case(case: Case, rng: random.Random, simulate: Simulate, *, full_speed: bool = False) -> None:
+    """``full_speed``: without stalls."""
+    expected, positions, stored = case.issues()
     dut = GatedFeeder()
     feeder, scanner = dut.feeder, dut.scanner
     issues: list[list[tuple[int, int, int]]] = [[]]
     walked = {"positions": 0, "stored": 0}
 
     async def watch(ctx: Any) -> None:
-        ctx.set(scanner.first_mask, FIRST_MASK)
-        ctx.set(feeder.first_block, FIRST_BLOCK)
-        ctx.set(feeder.no_activation_skip, no_activation_skip)
-        ctx.set(feeder.no_block_skip, no_block_skip)
+        ctx.set(scanner.first_mask, case.first_mask)
+        ctx.set(feeder.first_block, case.first_block)
+        ctx.set(feeder.no_activation_skip, case.no_activation_skip)
+        ctx.set(feeder.no_block_skip, case.no_block_skip)
         pending = just_advanced = False  # of what stands in the address stage: not looked at; ended its output
         ended = 0
-        while ended < len(outputs):
+        while ended < len(case.outputs):
             names = (dut.step, dut.advanced, feeder.read, feeder.block, feeder.word, feeder.present, feeder.take,
                      scanner.chunks.payload, feeder.stored)  # fmt: skip
             _, _, step, advanced, read, block, word, present, take, chunk, blocks = await ctx.tick().sample(*names)
@@ -146,13 +171,14 @@ def check_issues(rng: random.Random, simulate: Simulate) -> None:
         if read:
             issues[-2].append((block, word, present))
 
+    stall, steps, allows, neighbours = (1 if full_speed else rng.choice([1, p]) for p in (0.2, 0.5, 0.3, 0.5))
     simulate(
-        dut, watch, source(scanner.outputs, requests, rng, rng.choice([0, 0.8])),
-        steps=random_bits(dut.step, rng, rng.choice([1, 0.5])),
-        allows=random_bits(dut.allow, rng, rng.choice([1, 0.3])),
-        neighbours=random_bits(dut.neighbours, rng, rng.choice([1, 0.5])),
-        activations=memory(Masks(scanner.activation_masks, feeder.activation_mask), activation_masks),
-        blocks=memory(Masks(scanner.block_masks, feeder.block_mask), block_masks),
+        dut, watch, source(scanner.outputs, case.outputs, rng, 1 - stall),
+        steps=random_bits(dut.step, rng, steps),
+        allows=random_bits(dut.allow, rng, allows),
+        neighbours=random_bits(dut.neighbours, rng, neighbours),
+        activations=memory(Masks(scanner.activation_masks, feeder.activation_mask), case.activation_masks),
+        blocks=memory(Masks(scanner.block_masks, feeder.block_mask), case.block_masks),
     )  # fmt: skip
     assert issues[:-1] == expected
     assert walked == {"positions": positions, "stored": stored}

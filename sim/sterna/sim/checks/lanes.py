@@ -12,7 +12,9 @@ from sterna.spec.configuration import Configuration
 def check_sums(rng: random.Random, c: Configuration, simulate: Simulate) -> None:
     """Random activations, gates and trits; random lengths of outputs."""
     limit = max_activation(c.act_bits)
-    steps, expected, sums = [], [], [0] * c.pe
+    steps: list[tuple[list[int], list[bool], list[list[int]], bool]] = []
+    expected: list[list[int]] = []
+    sums = [0] * c.pe
     for step in range(60):
         x = [rng.choice([-limit, limit, rng.randint(-limit, limit)]) for _ in range(c.simd)]
         gates = [rng.random() < 0.7 for _ in range(c.simd)]
@@ -27,7 +29,8 @@ def check_sums(rng: random.Random, c: Configuration, simulate: Simulate) -> None
     received: list[Any] = []
 
     async def drive(ctx: Any) -> None:
-        for x, gates, trits, final in [*steps, *[([0] * c.simd, [0] * c.simd, [[0] * c.pe] * c.simd, 0)] * 4]:
+        nothing = [0] * c.simd, [False] * c.simd, [[0] * c.pe] * c.simd, False
+        for x, gates, trits, final in [*steps, *[nothing] * 4]:
             ctx.set(dut.activations, x)
             ctx.set(dut.gates, sum(gate << j for j, gate in enumerate(gates)))
             ctx.set(dut.trits, [[t & 3 for t in lane] for lane in trits])

@@ -25,7 +25,7 @@ def reference(wire: bytes) -> tuple[list[bytes], int]:
 
 def sealed(content: bytes) -> bytes:
     """A frame of any length."""
-    return cobs.encode(content + crc32c(content).to_bytes(CRC_BYTES, "little")) + b"\0"
+    return bytes(cobs.encode(content + crc32c(content).to_bytes(CRC_BYTES, "little"))) + b"\0"
 
 
 def check_wire(wire: bytes, rng: random.Random, stalls: tuple[float, float], simulate: Simulate) -> None:

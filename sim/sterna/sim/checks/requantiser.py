@@ -37,11 +37,15 @@ def wrapped(total: int) -> int:
     return (total + (1 << (SUM_BITS - 1))) % (1 << SUM_BITS) - (1 << (SUM_BITS - 1))
 
 
+def clipped(value: int, bits: int) -> int:
+    return max(-1 << (bits - 1), min(value, (1 << (bits - 1)) - 1))
+
+
 def check_groups(rng: random.Random, c: Configuration, simulate: Simulate) -> None:
     """Random sums, parameters, planes, tiles, tags and stalls."""
     lanes = c.requantisers
     planes, most_tiles, count = rng.choice([1, 1, 2, 3]), 3, c.pe // c.requantisers
-    depth, tail, first = c.parameter_depth, rng.randrange(count), rng.randrange(c.parameter_depth)
+    depth, tail, first = c.parameter_depth, rng.randrange(2 * count), rng.randrange(c.parameter_depth)
     limit = 1 << (c.act_bits - 1)
     low, high = sorted(rng.sample(range(-limit, limit), 2)) if rng.random() < 0.3 else (-limit, limit - 1)
     parameters = [[[0, 0, 0] for _ in range(lanes)] for _ in range(depth)]
@@ -74,16 +78,15 @@ def check_groups(rng: random.Random, c: Configuration, simulate: Simulate) -> No
                     for group in range(count):
                         last = group == count - 1
                         sums = [
-                            max(-1 << (c.acc_bits - 1), min(telling[tile, plane, group, lane] + rng.randint(-noise, noise),
-                                                            (1 << (c.acc_bits - 1)) - 1))
+                            clipped(telling[tile, plane, group, lane] + rng.randint(-noise, noise), c.acc_bits)
                             for lane in range(lanes)
-                        ]  # fmt: skip
+                        ]
                         payloads.append({"sums": sums, "tags": tags, "first": group == 0, "last": last, "group": group})
                         for r, (multiplier, shift, bias) in enumerate(parameters[pointer]):
                             totals[group][r] += multiplier * sums[r] + (bias if plane == 0 else 0)
                             if plane == planes - 1:
-                                whole = np.int64(wrapped(totals[group][r]))
-                                totals[group][r] = int(requantise(whole, np.int64(shift), low, high))
+                                whole = np.array(wrapped(totals[group][r]))
+                                totals[group][r] = int(requantise(whole, np.array(shift), low, high))
                         pointer = (pointer + 1) % depth
                         if plane == planes - 1:
                             write = tile < tiles - 1 or group <= tail

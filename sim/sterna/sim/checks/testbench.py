@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from amaranth.hdl import Elaboratable, Signal
+from amaranth.hdl import Elaboratable, Shape, Signal
 from amaranth.lib.data import Const
 from amaranth.sim import Simulator
 
@@ -48,11 +48,15 @@ def simulate(component: Elaboratable, *benches: Bench, cycles: int = MAX_CYCLES,
 
 
 def source(stream: Any, payloads: Sequence[Any], rng: random.Random, stall: float = 0.5) -> Callable[[Any], Any]:
-    """Sends ``payloads``; before each it stays away with probability ``stall`` a cycle."""
+    """Sends ``payloads``; before each it stays away with probability ``stall`` a cycle, with noise as its payload."""
+    shape = stream.payload.shape()
+    width = Shape.cast(shape).width
 
     async def run(ctx: Any) -> None:
         for payload in payloads:
             while rng.random() < stall:
+                noise = rng.getrandbits(width)
+                ctx.set(stream.payload, noise if isinstance(shape, Shape) else shape.from_bits(noise))
                 await ctx.tick()
             ctx.set(stream.payload, payload)
             ctx.set(stream.valid, 1)

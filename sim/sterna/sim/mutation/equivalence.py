@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from sterna.sim.mutation.mutants import SELECT, Mutants, yosys
+from sterna.sim.mutation.mutants import SELECT, SELECT_BITS, Mutants, yosys
 from sterna.sim.verilog import TOP
 
 _PREPARE = f"""
@@ -46,10 +46,9 @@ def equivalent(mutants: Mutants, numbers: Iterable[int]) -> set[int]:
     Raises :class:`ToolError` if yosys is missing or fails.
     """
     chosen = list(numbers)
-    width = (len(mutants.changes) + 1).bit_length()
-    script = _PREPARE + _side("gold", 0, width)
+    script = _PREPARE + _side("gold", 0)
     for number in chosen:
-        script += _side("gate", number, width) + _COMPARE.format(number=number)
+        script += _side("gate", number) + _COMPARE.format(number=number)
     with tempfile.TemporaryDirectory(prefix="sterna-equivalence-") as temporary:
         folder = Path(temporary)
         (folder / "mutants.il").write_text(mutants.rtlil)
@@ -58,5 +57,5 @@ def equivalent(mutants: Mutants, numbers: Iterable[int]) -> set[int]:
     return {number for number, text in status.items() if re.search(r"Equivalence successfully proven!", text)}
 
 
-def _side(name: str, number: int, width: int) -> str:
-    return _SIDE.format(name=name, number=number, width=width, top=TOP, select=SELECT)
+def _side(name: str, number: int) -> str:
+    return _SIDE.format(name=name, number=number, width=SELECT_BITS, top=TOP, select=SELECT)

@@ -14,7 +14,7 @@ from amaranth.hdl import Const, Shape, Value
 from amaranth.lib import data, wiring
 
 from sterna.sim.checks.testbench import MAX_CYCLES, Bench
-from sterna.sim.mutation.mutants import SELECT, Port, signals
+from sterna.sim.mutation.mutants import SELECT, SELECT_BITS, Port, signals
 from sterna.sim.verilate import Progress, quiet, verilate
 from sterna.sim.verilog import Verilog
 
@@ -51,7 +51,6 @@ class Compiled:
         self._library = ctypes.CDLL(str(path))
         for function in (self._library.make, self._library.port):
             function.restype = ctypes.c_void_p
-        self.select_width = 4
 
     def instance(self, mutant: int) -> "Instance":
         return Instance(self._library, self.ports, mutant)
@@ -64,7 +63,7 @@ class Instance:
         self._library = library
         self._top = ctypes.c_void_p(library.make())
         self._bytes = {}
-        for number, port in enumerate([*ports, Port(SELECT, 16)]):
+        for number, port in enumerate([*ports, Port(SELECT, SELECT_BITS)]):
             size = next((n for n in (1, 2, 4, 8) if 8 * n >= port.width), 4 * -(-port.width // 32))
             address = library.port(self._top, number)
             self._bytes[port.name] = (ctypes.c_char * size).from_address(address), size
@@ -125,9 +124,9 @@ class Context:
     def set(self, target: Any, value: Any) -> None:
         shape = target.shape()
         if not isinstance(shape, Shape):
-            number = Value.cast(shape.const(value.as_value() if isinstance(value, data.Const) else value))
-            assert isinstance(number, Const)
-            value = number.value
+            constant = Value.cast(value if isinstance(value, data.Const) else shape.const(value))
+            assert isinstance(constant, Const)
+            value = constant.value
         width = len(Value.cast(target))
         self._instance.set(self._name(target), int(value) & ((1 << width) - 1))
         self._changed = True

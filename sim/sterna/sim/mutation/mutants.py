@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from amaranth.back import rtlil
-from amaranth.hdl import Signal
+from amaranth.hdl import ClockDomain, Fragment, Signal
 from amaranth.lib import data, wiring
 
 from sterna.sim.formal.sby import tools
@@ -19,6 +19,7 @@ from sterna.spec.errors import ToolError
 TIMEOUT = 300.0
 """Seconds for yosys. Its first call on a machine translates WebAssembly: a minute and a half."""
 SELECT = "mutant"
+SELECT_BITS = 16
 PREFIX = "s_"
 """Of the names of ports: a signal may be called ``final``, which C++ keeps for itself."""
 
@@ -71,8 +72,13 @@ def mutate(component: wiring.Component, modules: Sequence[str], count: int, seed
     Raises :class:`ToolError` if yosys is missing or fails.
     """
     named = dict(signals(component))
+    # Without reset, which no check pulls: the modules begin with their values at power-up.
+    clock = ClockDomain("sync", reset_less=True)
+    design = Fragment.get(component, None)
+    design.add_domains(clock)
     ports = {name: (signal, None) for name, signal in named.items()}  # inputs are those that nothing drives
-    text = rtlil.convert(component, name=TOP, ports=ports, emit_src=False)
+    text = rtlil.convert(design, name=TOP, ports=ports | {"clk": (clock.clk, None)}, emit_src=False)
+    # A mutated register loses its value at power-up, so all begin at zero here, behind inverters where they must not.
     with tempfile.TemporaryDirectory(prefix="sterna-mutants-") as temporary:
         folder = Path(temporary)
         (folder / "design.il").write_text(text)
@@ -83,7 +89,8 @@ def mutate(component: wiring.Component, modules: Sequence[str], count: int, seed
             read_rtlil design.il
             proc
             opt
-            mutate -list {count} -seed {seed} -ctrl {SELECT} {(count + 1).bit_length()} 1 -o list.txt {chosen}
+            zinit
+            mutate -list {count} -seed {seed} -ctrl {SELECT} {SELECT_BITS} 1 -o list.txt {chosen}
             script list.txt
             opt_clean
             write_rtlil mutants.il

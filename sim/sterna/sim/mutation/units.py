@@ -64,7 +64,7 @@ UNITS = (
         "scanner-feeder",
         feeder.GatedFeeder,
         ("top.scanner", "top.feeder"),
-        [feeder.check_pace, *(partial(_feeder_issues, seed) for seed in range(24))],
+        [feeder.check_pace, *(partial(_feeder_issues, seed) for seed in range(24)), feeder.check_longest_walks],
     ),
     Unit("lanes", lambda: Lanes(configuration=LANES), ("top",), [partial(_sums, seed) for seed in range(12)]),
     Unit(
