@@ -57,7 +57,9 @@ class FrameReceiver(wiring.Component):
         # open frame up to `writer`. At the end of a good frame the two pointers change places: the length is written
         # where the frame began, and the writer comes back to where it ended.
         pointer = range(RING_BYTES)
-        reader, writer, committed = Signal(pointer), Signal(pointer), Signal(pointer)
+        reader = Signal(pointer)
+        writer = Signal(pointer)
+        committed = Signal(pointer)
         behind_writer = Signal(pointer)
         room = Signal()
         advance, recall = Signal(), Signal()

@@ -33,6 +33,7 @@ _COMPARE = """
     equiv_make gold gate both
     hierarchy -top both
     opt_clean
+    equiv_struct -icells
     equiv_simple -undef
     equiv_induct -undef -seq 3
     tee -o {number}.txt equiv_status

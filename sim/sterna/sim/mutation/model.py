@@ -46,7 +46,7 @@ class Compiled:
         with tempfile.TemporaryDirectory(prefix="sterna-model-") as folder:
             main = Path(folder) / "main.cpp"
             main.write_text(_MAIN.format(cases=cases))
-            path = verilate(verilog, main, flags=["-CFLAGS", "-fPIC", "-LDFLAGS", "-shared"], name=name,
+            path = verilate(verilog, main, flags=["--no-assert", "-CFLAGS", "-fPIC", "-LDFLAGS", "-shared"], name=name,
                             progress=progress)  # fmt: skip
         self._library = ctypes.CDLL(str(path))
         for function in (self._library.make, self._library.port):

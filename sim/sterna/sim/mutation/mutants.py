@@ -66,8 +66,12 @@ def signals(component: wiring.Component) -> Iterator[tuple[str, Signal]]:
             yield f"{PREFIX}{path}", signal
 
 
-def mutate(component: wiring.Component, modules: Sequence[str], count: int, seed: int) -> Mutants:
+def mutate(
+    component: wiring.Component, modules: Sequence[str], count: int, seed: int, *, counters: Sequence[str] = ()
+) -> Mutants:
     """At most ``count`` mutants of some of the component's modules (``top``, ``top.decoder``), chosen by ``seed``.
+
+    ``counters``: outputs of ``top`` whose registers and adders are left as they are.
 
     Raises :class:`ToolError` if yosys is missing or fails.
     """
@@ -82,7 +86,9 @@ def mutate(component: wiring.Component, modules: Sequence[str], count: int, seed
     with tempfile.TemporaryDirectory(prefix="sterna-mutants-") as temporary:
         folder = Path(temporary)
         (folder / "design.il").write_text(text)
-        chosen = " ".join(modules)
+        # A counter's register drives its output; the adder drives the register.
+        outputs = [f"{TOP}/w:{PREFIX}{name}" for name in counters]
+        left_out = " ".join(f"{wire} %ci2 {wire} %ci4 {TOP}/t:$add %i %u" for wire in outputs)
         yosys(
             folder,
             f"""
@@ -90,7 +96,10 @@ def mutate(component: wiring.Component, modules: Sequence[str], count: int, seed
             proc
             opt
             zinit
-            mutate -list {count} -seed {seed} -ctrl {SELECT} {SELECT_BITS} 1 -o list.txt {chosen}
+            select -set sites {" ".join(f"{module}/*" for module in modules)}
+            select -set counters {left_out or "-none"}
+            select -set chosen @sites @counters %d
+            mutate -list {count} -seed {seed} -ctrl {SELECT} {SELECT_BITS} 1 -o list.txt @chosen
             script list.txt
             opt_clean
             write_rtlil mutants.il

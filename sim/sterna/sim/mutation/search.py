@@ -65,7 +65,7 @@ def search(
 
     Raises :class:`ToolError` if a tool is missing or fails, ``AssertionError`` if the component itself fails a check.
     """
-    mutants = mutate(unit.make(), unit.modules, count, seed)
+    mutants = mutate(unit.make(), unit.modules, count, seed, counters=unit.counters)
     compiled = Compiled(mutants.verilog, mutants.ports, name=f"mutants-{unit.name}", progress=progress)
     for check in unit.checks:
         check(simulator(compiled, 0))

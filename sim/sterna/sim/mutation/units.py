@@ -31,6 +31,8 @@ class Unit:
     """Those of its modules that are mutated: the design's own logic, without what a bench needs."""
     checks: Sequence[Check]
     """Quick ones first."""
+    counters: Sequence[str] = ()
+    """Outputs that count further than a simulation does; a property of :mod:`sterna.sim.formal` holds all their bits."""
 
 
 LANES = Configuration(
@@ -86,5 +88,6 @@ UNITS = (
             receiver.check_endless_frame,
             *(partial(receiver.check_edges, stalls) for stalls in ((0, 0), (0.5, 0), (0, 0.5))),
         ],
+        counters=("good_frames", "bad_frames"),
     ),
 )
