@@ -1,5 +1,6 @@
 """Every property holds of the gateware, and fails of a component that is broken where the property looks."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,8 +9,10 @@ from formal import broken
 from sterna.sim.formal.capture import CaptureHandOver
 from sterna.sim.formal.catalogue import PROPERTIES
 from sterna.sim.formal.cobs import CobsAnew, CobsStuffing
+from sterna.sim.formal.crc import CrcBits
 from sterna.sim.formal.feeder import FeederIssues
 from sterna.sim.formal.queue import TagQueue
+from sterna.sim.formal.receiver import ReceiverFlow, ReceiverFrames
 from sterna.sim.formal.requantiser import RequantiserHandOver
 from sterna.sim.formal.sby import check
 from sterna.sim.formal.scanner import ScannerWalk
@@ -36,6 +39,9 @@ def test_the_property_holds_for_all_inputs_and_all_time(name: str) -> None:
         (LoaderTrits, broken.CarelessController, 8),
         (CobsStuffing, broken.ForgetfulCobsDecoder, 4),
         (CobsAnew, broken.MindfulCobsDecoder, 6),
+        (CrcBits, broken.ZeroCrc, 2),
+        (ReceiverFrames, broken.ForgivingReceiver, 12),
+        (partial(ReceiverFlow, patience=2), broken.ShyReceiver, 6),
         (lambda component: StreamRules(component()), broken.ImpatientSender, 3),
     ],
 )

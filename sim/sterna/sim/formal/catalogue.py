@@ -5,9 +5,11 @@ from functools import partial
 
 from sterna.sim.formal.capture import CaptureHandOver
 from sterna.sim.formal.cobs import CobsAnew, CobsStuffing
+from sterna.sim.formal.crc import CrcBits
 from sterna.sim.formal.feeder import FeederIssues
 from sterna.sim.formal.property import Property
 from sterna.sim.formal.queue import TagQueue
+from sterna.sim.formal.receiver import ReceiverFlow, ReceiverFrames
 from sterna.sim.formal.requantiser import RequantiserHandOver
 from sterna.sim.formal.scanner import ScannerWalk
 from sterna.sim.formal.streams import SENDERS, StreamRules
@@ -29,6 +31,9 @@ PROPERTIES: dict[str, Callable[[], Property]] = {
     "loader-trits": LoaderTrits,
     "cobs-stuffing": CobsStuffing,
     "cobs-anew": CobsAnew,
+    "crc-bits": CrcBits,
+    "receiver-frames": ReceiverFrames,
+    "receiver-flow": ReceiverFlow,
 } | {f"rules-of-{sender.replace(' ', '-').lower()}": partial(_rules, sender) for sender in SENDERS}
 """What each proves stands in the docstring of its class."""
 

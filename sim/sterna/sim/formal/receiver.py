@@ -53,7 +53,9 @@ class ReceiverFrames(Property):
         with m.Elif(taken):
             m.d.sync += count.eq(Mux(count == LONGEST + 2, count, count + 1))
         m.d.sync += fresh.eq(opened["clear"] | (fresh & ~opened["valid"]))
-        always(m, opened["valid"] == (taken & ~end & (count <= LONGEST)), implies(opened["valid"], opened["data"] == data))
+        always(
+            m, opened["valid"] == (taken & ~end & (count <= LONGEST)), implies(opened["valid"], opened["data"] == data)
+        )
         always(m, implies(opened["clear"], ~opened["valid"]), implies((count == 0) & ~publishing, fresh))
         always(m, receiver.bad_frames == dropped, receiver.good_frames == (kept - publishing)[:32])
 
@@ -102,14 +104,14 @@ def flow_invariants(m: Module, opened: Opened, count: Value, length: Value) -> N
 
 
 class ReceiverFlow(Property):
-    """While its taker takes all, the receiver never keeps the host waiting for more than ``PATIENCE`` cycles, whatever
+    """While its taker takes all, the receiver never keeps the host waiting for more than ``patience`` cycles, whatever
     came before and however long a frame is."""
 
     depth = 2
-    PATIENCE = 8
 
-    def __init__(self, receiver: Any = FrameReceiver) -> None:
+    def __init__(self, receiver: Any = FrameReceiver, *, patience: int = 8) -> None:
         super().__init__()
+        self.patience = patience
         self.receiver = receiver()
 
     def build(self, m: Module) -> None:
@@ -125,9 +127,9 @@ class ReceiverFlow(Property):
                 m.d.sync += length.eq(count)
         flow_invariants(m, opened, count, length)
 
-        waits = Signal(range(self.PATIENCE + 2))
+        waits = Signal(range(16))
         m.d.sync += waits.eq(Mux(receiver.i.valid & ~receiver.i.ready & receiver.o.ready, waits + 1, 0))
-        always(m, waits <= self.PATIENCE)
+        always(m, waits <= self.patience)
         # Each state passes on within a cycle, or two if the ring was full: the reader then frees a byte at once.
         state, full = opened["fsm_state"], ~opened["room"]
         for at, most in ((LENGTH_LOW, 1), (LENGTH_HIGH, 2), (GAP_LOW, 4), (GAP_HIGH, 6), (TAKE, 8)):

@@ -97,7 +97,7 @@ def mutate(
             opt
             zinit
             select -set sites {" ".join(f"{module}/*" for module in modules)}
-            select -set counters {left_out or "-none"}
+            select -set counters {left_out or "w:none_is_left_out"}
             select -set chosen @sites @counters %d
             mutate -list {count} -seed {seed} -ctrl {SELECT} {SELECT_BITS} 1 -o list.txt @chosen
             script list.txt

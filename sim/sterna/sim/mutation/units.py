@@ -32,7 +32,7 @@ class Unit:
     checks: Sequence[Check]
     """Quick ones first."""
     counters: Sequence[str] = ()
-    """Outputs that count further than a simulation does; a property of :mod:`sterna.sim.formal` holds all their bits."""
+    """Outputs that count further than a simulation does; a proof holds all their bits (``receiver-frames``)."""
 
 
 LANES = Configuration(
