@@ -15,6 +15,7 @@ from sterna.gateware.control.controller import Controller
 from sterna.gateware.link.cobs import CobsDecoder
 from sterna.gateware.link.crc import Crc32c
 from sterna.gateware.link.receiver import FrameReceiver
+from sterna.gateware.memory.packer import Packer
 from sterna.gateware.memory.trit_decoder import Trit5Decoder
 
 
@@ -73,6 +74,15 @@ class DenseFeeder(Feeder):
         m = super().elaborate(platform)
         with m.If(self.read):
             m.d.comb += self.block.eq(self.word)
+        return m
+
+
+class OverlappingPacker(Packer):
+    """Takes groups while it still passes over zeros."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.run.ready.eq(self.write.ready)
         return m
 
 

@@ -11,6 +11,7 @@ from sterna.sim.formal.catalogue import PROPERTIES
 from sterna.sim.formal.cobs import CobsAnew, CobsStuffing
 from sterna.sim.formal.crc import CrcBits
 from sterna.sim.formal.feeder import FeederIssues
+from sterna.sim.formal.packer import PackerPlaces
 from sterna.sim.formal.queue import TagQueue
 from sterna.sim.formal.receiver import ReceiverFlow, ReceiverFrames
 from sterna.sim.formal.requantiser import RequantiserHandOver
@@ -35,6 +36,7 @@ def test_the_property_holds_for_all_inputs_and_all_time(name: str) -> None:
         (ScannerWalk, broken.BlindScanner, 6),
         (FeederIssues, broken.CrowdedFeeder, 6),
         (FeederIssues, broken.DenseFeeder, 6),
+        (PackerPlaces, broken.OverlappingPacker, 5),
         (Trit5Code, broken.CarelessDecoder, 1),
         (LoaderTrits, broken.CarelessController, 8),
         (CobsStuffing, broken.ForgetfulCobsDecoder, 4),

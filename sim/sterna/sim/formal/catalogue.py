@@ -7,6 +7,7 @@ from sterna.sim.formal.capture import CaptureHandOver
 from sterna.sim.formal.cobs import CobsAnew, CobsStuffing
 from sterna.sim.formal.crc import CrcBits
 from sterna.sim.formal.feeder import FeederIssues
+from sterna.sim.formal.packer import PackerPlaces
 from sterna.sim.formal.property import Property
 from sterna.sim.formal.queue import TagQueue
 from sterna.sim.formal.receiver import ReceiverFlow, ReceiverFrames
@@ -27,6 +28,7 @@ PROPERTIES: dict[str, Callable[[], Property]] = {
     "requantiser": RequantiserHandOver,
     "scanner": ScannerWalk,
     "feeder": FeederIssues,
+    "packer": PackerPlaces,
     "trit5-code": Trit5Code,
     "loader-trits": LoaderTrits,
     "cobs-stuffing": CobsStuffing,
