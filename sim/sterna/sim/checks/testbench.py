@@ -82,8 +82,9 @@ def sink(
 
     async def run(ctx: Any) -> None:
         offered: Any = None
+        asks_first = stall > 0 and rng.random() < 0.5  # `valid` may not wait for `ready`
         while len(received) < count:
-            ready = rng.random() >= stall
+            ready = rng.random() >= stall and (not asks_first or bool(ctx.get(stream.valid)))
             ctx.set(stream.ready, ready)
             _, _, valid, payload = await ctx.tick().sample(stream.valid, stream.payload)
             if offered is not None:

