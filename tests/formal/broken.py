@@ -100,7 +100,7 @@ class CarelessController(Controller):
 
     def elaborate(self, platform: Any) -> Module:
         m = super().elaborate(platform)
-        m.d.comb += self.write.strobe.eq(self.requests.valid)
+        m.d.comb += self.write.valid.eq(self.requests.valid)
         return m
 
 

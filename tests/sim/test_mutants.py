@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sterna.cli import app
+from sterna.cli.verbs import app
 from sterna.sim.mutation import search
 from sterna.sim.mutation.units import UNITS
 

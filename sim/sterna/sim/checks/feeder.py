@@ -12,6 +12,7 @@ from sterna.gateware.compute.feeder import Feeder
 from sterna.gateware.compute.scanner import Scanner
 from sterna.sim.checks.testbench import Simulate, memory, random_bits, source
 from sterna.spec.configuration import CHUNK, Configuration
+from sterna.spec.limits import plane_limits
 
 CONFIGURATION = Configuration(
     name="test", simd=1, pe=4, weight_depth=2048, mask_depth=256, activation_depth=512, parameter_depth=16
@@ -125,12 +126,12 @@ def check_issues(rng: random.Random, simulate: Simulate) -> None:
 
 
 def check_longest_walks(simulate: Simulate) -> None:
-    """As many rows as a plane may have, and chunks in a row up to the highest bit of their count; most are empty."""
+    """As many rows as a plane may have, and as many chunks in a row; most are empty."""
     rng = random.Random(1)
     c = CONFIGURATION
     outputs = [
         {"word": 3, "rewind": 1, "rows": 255, "chunks": 0, "tail": 7, "pitch": 85},
-        {"word": 8, "rewind": 0, "rows": 0, "chunks": 1 << 12, "tail": 7, "pitch": 0},
+        {"word": 8, "rewind": 0, "rows": 0, "chunks": plane_limits(c)["chunks"] - 1, "tail": 7, "pitch": 0},
     ]
     masks = [random_bits_of_chunk(rng, 0.5) if rng.random() < 0.05 else 0 for _ in range(c.mask_depth)]
     check_case(Case(outputs, [0xA5] * (c.activation_depth // CHUNK), masks), rng, simulate, full_speed=True)

@@ -10,7 +10,6 @@ from sterna.gateware.compute.requantiser import Requantiser
 from sterna.sim.checks.testbench import Simulate, memory, sink, source
 from sterna.spec.arithmetic import MAX_SHIFT, SUM_BITS, requantise
 from sterna.spec.configuration import Configuration
-from sterna.spec.descriptors import OP_FIELDS
 from sterna.spec.image import pack_parameter
 
 
@@ -46,8 +45,7 @@ def check_groups(rng: random.Random, c: Configuration, simulate: Simulate) -> No
     """Random sums, parameters, planes, tiles, tags and stalls."""
     lanes = c.requantisers
     planes, most_tiles, count = rng.choice([1, 1, 2, 3]), 3, c.pe // c.requantisers
-    depth, first = c.parameter_depth, rng.randrange(c.parameter_depth)
-    tail = rng.choice([rng.randrange(count), rng.randrange(1 << OP_FIELDS["tail_groups"].width)])
+    depth, first, tail = c.parameter_depth, rng.randrange(c.parameter_depth), rng.randrange(count)
     limit = 1 << (c.act_bits - 1)
     low, high = sorted(rng.sample(range(-limit, limit), 2)) if rng.random() < 0.3 else (-limit, limit - 1)
     parameters = [[[0, 0, 0] for _ in range(lanes)] for _ in range(depth)]

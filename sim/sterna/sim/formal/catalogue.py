@@ -19,7 +19,7 @@ from sterna.spec.errors import InputError
 
 
 def _rules(sender: str) -> Property:
-    return StreamRules(SENDERS[sender]())
+    return StreamRules(SENDERS[sender](), depth=3 if sender == "controller" else 2)
 
 
 PROPERTIES: dict[str, Callable[[], Property]] = {

@@ -65,9 +65,9 @@ def implies(premise: Any, conclusion: Any) -> Value:
     return ~Value.cast(premise).any() | Value.cast(conclusion).any()
 
 
-def held(m: Module, stream: Any, name: str) -> Value:
+def held(m: Module, stream: Any, name: str, payload: Any = None) -> Value:
     """The rule of streams: what is valid and not ready stays as it is for another cycle."""
-    payload = Value.cast(stream.payload)
+    payload = Value.cast(stream.payload if payload is None else payload)
     stalled = Signal(name=f"{name}_stalled")
     before = Signal(len(payload), name=f"{name}_before")
     m.d.sync += [stalled.eq(stream.valid & ~stream.ready), before.eq(payload)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring
 from amaranth.lib.stream import Signature
 
@@ -39,11 +39,10 @@ SENDERS: dict[str, Callable[[], wiring.Component]] = {
 class StreamRules(Property):
     """If all that send to a component keep the rule of streams, so does the component. Its other inputs are free."""
 
-    depth = 3
-
-    def __init__(self, component: wiring.Component) -> None:
+    def __init__(self, component: wiring.Component, *, depth: int = 2) -> None:
         super().__init__()
         self.component = component
+        self.depth = depth
 
     def build(self, m: Module) -> None:
         m.submodules.component = self.component
@@ -51,9 +50,12 @@ class StreamRules(Property):
             port, incoming = getattr(self.component, name), member.flow is wiring.In
             if not member.is_signature:
                 free(m, *([port] if incoming else []))
-            elif not isinstance(member.signature, Signature):  # to memories, or to the core's
+            elif not isinstance(member.signature, Signature):  # a memory's port; words for one wait like a stream
                 inner = member.signature.flip() if incoming else member.signature
                 free(m, *(getattr(port, each) for each, of in inner.members.items() if of.flow is wiring.In))
+                if {"valid", "ready"} <= inner.members.keys() and not incoming:
+                    word = Cat(getattr(port, each) for each in inner.members if each not in {"valid", "ready"})
+                    always(m, held(m, port, name, word))
             elif incoming:
                 free(m, port.valid, port.payload)
                 given(m, held(m, port, name))

@@ -64,8 +64,9 @@ class LoaderTrits(Property):
         free(
             m, controller.requests.valid, controller.requests.payload, controller.answers.ready, controller.running,
             controller.inputs.ready, controller.starts.ready, controller.reads.ready, controller.read_values.valid,
-            controller.read_values.payload, controller.counters, controller.good_frames, controller.bad_frames,
+            controller.read_values.payload, controller.counters, controller.write.ready, controller.good_frames,
+            controller.bad_frames,
         )  # fmt: skip
         write = controller.write
-        stored = write.strobe & (write.region == Region.WEIGHTS)
+        stored = write.valid & (write.region == Region.WEIGHTS)
         always(m, *(implies(stored, write.data[low : low + 2] != TRIT2_ILLEGAL) for low in range(0, 2 * 4, 2)))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from amaranth.hdl import Const, Shape, Value
+from amaranth.hdl import Const, Elaboratable, Shape, Value
 from amaranth.lib import data, wiring
 
 from sterna.sim.checks.testbench import MAX_CYCLES, Bench
@@ -150,6 +150,14 @@ class Context:
         return _Tick(self)
 
 
+def _mark_used(component: Elaboratable) -> None:
+    """Amaranth warns of components that are never elaborated; here they only lend their signals."""
+    component._MustUse__used = True
+    for inner in vars(component).values():
+        if isinstance(inner, Elaboratable):
+            _mark_used(inner)
+
+
 def simulator(compiled: Compiled, mutant: int, *, cycles: int | None = None) -> Callable[..., None]:
     """Runs checks on a mutant as :func:`sterna.sim.checks.testbench.simulate` does on a component.
 
@@ -190,6 +198,6 @@ def simulator(compiled: Compiled, mutant: int, *, cycles: int | None = None) -> 
             for bench in running:
                 bench.close()
             instance.close()
-            component._MustUse__used = True
+            _mark_used(component)
 
     return simulate
