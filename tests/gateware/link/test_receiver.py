@@ -36,5 +36,9 @@ def test_a_full_window_is_taken_in_while_its_first_request_waits(count):
     receiver.check_window(count, simulate)
 
 
+def test_frames_end_while_the_ring_is_full():
+    receiver.check_slow_taker(simulate)
+
+
 def test_a_full_ring_stalls_the_host_and_loses_nothing():
     receiver.check_full_ring(simulate)

@@ -126,13 +126,17 @@ def check_issues(rng: random.Random, simulate: Simulate) -> None:
 
 
 def check_longest_walks(simulate: Simulate) -> None:
-    """As many rows as a plane may have, and as many chunks in a row; most are empty."""
+    """Up to as many rows as a plane may have, and as many chunks in a row; most are empty."""
     rng = random.Random(1)
     c = CONFIGURATION
+    rows, chunks = 256, plane_limits(c)["chunks"]
+    walks = [(rows, 1), (1, chunks), (2, chunks), *((rng.randint(1, rows), rng.randint(1, 2)) for _ in range(8)),
+             *((rng.randint(2, 4), rng.randint(1, chunks)) for _ in range(8))]  # fmt: skip
     outputs = [
-        {"word": 3, "rewind": 1, "rows": 255, "chunks": 0, "tail": 7, "pitch": 85},
-        {"word": 8, "rewind": 0, "rows": 0, "chunks": plane_limits(c)["chunks"] - 1, "tail": 7, "pitch": 0},
-    ]
+        {"word": rng.randrange(c.activation_depth), "rewind": number % 2, "rows": rows - 1, "chunks": chunks - 1,
+         "tail": CHUNK - 1, "pitch": rng.randrange(c.activation_depth)}
+        for number, (rows, chunks) in enumerate(walks)
+    ]  # fmt: skip
     masks = [random_bits_of_chunk(rng, 0.5) if rng.random() < 0.05 else 0 for _ in range(c.mask_depth)]
     check_case(Case(outputs, [0xA5] * (c.activation_depth // CHUNK), masks), rng, simulate, full_speed=True)
 

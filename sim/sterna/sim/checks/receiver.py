@@ -127,6 +127,13 @@ def check_window(count: int, simulate: Simulate) -> None:
     assert bytes(each["data"] for each in received) == b"".join(contents)
 
 
+def check_slow_taker(simulate: Simulate) -> None:
+    """The ring stays full over the ends of many frames."""
+    rng = random.Random(35)
+    contents = [rng.randbytes(rng.randint(2, 150)) for _ in range(25)]
+    check_wire(b"".join(map(encode_frame, contents)), rng, (0, 0.7), simulate)
+
+
 def check_full_ring(simulate: Simulate) -> None:
     """A full ring stalls the host and loses nothing."""
     rng = random.Random(34)

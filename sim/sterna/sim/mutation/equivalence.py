@@ -7,7 +7,7 @@ from pathlib import Path
 from sterna.sim.mutation.mutants import SELECT, SELECT_BITS, Mutants, yosys
 from sterna.sim.verilog import TOP
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds for one mutant; what is not proved by then counts as different."""
 _PREPARE = f"""
     read_rtlil mutants.il

@@ -116,7 +116,8 @@ def _change(line: str) -> str:
     names = {key: value.removeprefix("\\") for key, value in given.items()}
     bit = f"[{names['portbit']}]" if "portbit" in names else ""
     wire = f" ({names['wire']}[{names['wirebit']}])" if "wire" in names else ""
-    return f"{names['mode']} {names['module']} {names['cell']}.{names['port']}{bit}{wire}"
+    control = f" where [{names['ctrlbit']}] is {names['mode'][-1]}" if "ctrlbit" in names else ""
+    return f"{names['mode']} {names['module']} {names['cell']}.{names['port']}{bit}{wire}{control}"
 
 
 def yosys(folder: Path, script: str, *, timeout: float = TIMEOUT) -> bool:

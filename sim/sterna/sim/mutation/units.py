@@ -85,6 +85,7 @@ UNITS = (
             receiver.check_lengths,
             *(partial(receiver.check_window, count) for count in (2, WINDOW_FRAMES)),
             receiver.check_full_ring,
+            receiver.check_slow_taker,
             receiver.check_endless_frame,
             *(partial(receiver.check_edges, stalls) for stalls in ((0, 0), (0.5, 0), (0, 0.5))),
         ],
