@@ -1,4 +1,4 @@
-"""A few mutants of each unit, of which the unit's checks notice all but one at most; ``sterna bench mutants`` takes many."""
+"""A few mutants of each unit, of which its checks notice all but one at most; ``sterna bench mutants`` takes many."""
 
 import json
 from pathlib import Path
