@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateware.streams import simulate, sink, source
 from sterna.gateware.link.uart import UartReceiver, UartTransmitter, bit_cycles
+from sterna.sim.checks.testbench import simulate, sink, source
 from sterna.spec.errors import ConfigurationError
 
 CLOCK = 39e6

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from amaranth.back import rtlil
 
-from gateware.streams import simulate
 from sterna.gateware.memory.ram import Ram
 from sterna.gateware.memory.spram import Spram
+from sterna.sim.checks.testbench import simulate
 from sterna.spec.configuration import Primitive
 from sterna.spec.errors import ConfigurationError
 

@@ -4,8 +4,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from sterna.flow.verilog import TOP
 from sterna.sim.mutation.mutants import SELECT, SELECT_BITS, Mutants, yosys
-from sterna.sim.verilog import TOP
 
 PATIENCE = 120.0
 """Seconds for one mutant; what is not proved by then counts as different."""

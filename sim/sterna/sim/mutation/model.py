@@ -13,10 +13,10 @@ from typing import Any
 from amaranth.hdl import Const, Elaboratable, Shape, Value
 from amaranth.lib import data, wiring
 
+from sterna.flow.verilog import Verilog
 from sterna.sim.checks.testbench import MAX_CYCLES, Bench
 from sterna.sim.mutation.mutants import SELECT, SELECT_BITS, Port, signals
 from sterna.sim.verilate import Progress, quiet, verilate
-from sterna.sim.verilog import Verilog
 
 _MAIN = """#include "Vtop.h"
 #include "verilated.h"

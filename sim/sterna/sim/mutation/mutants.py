@@ -12,8 +12,8 @@ from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Fragment, Signal
 from amaranth.lib import data, wiring
 
+from sterna.flow.verilog import TOP, Verilog
 from sterna.sim.formal.sby import tools
-from sterna.sim.verilog import TOP, Verilog
 from sterna.spec.errors import ToolError
 
 TIMEOUT = 300.0
