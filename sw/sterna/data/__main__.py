@@ -3,14 +3,14 @@
 import argparse
 import sys
 
-from sterna.data import NAMES, fetch
+from sterna.data import NAMES, TEXTS, fetch
 from sterna.spec.errors import DataError
 
 
 def main() -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m sterna.data", description="Downloads a data set.")
-    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("name", choices=NAMES + TEXTS)
     parser.add_argument("--data-dir", help="folder to fill (default: the cache)")
     arguments = parser.parse_args()
     try:
