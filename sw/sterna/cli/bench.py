@@ -1,5 +1,5 @@
 """``sterna bench``: what zeros save on the simulated accelerator; how fast the software is; what a board takes; which
-wrong modules the tests notice."""
+wrong modules the tests notice; rows of trainings."""
 
 from importlib import import_module
 from json import dumps
@@ -9,13 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
+from sterna.cli.bench_train import train_row
 from sterna.cli.build import ROOT, hardware
 from sterna.cli.opening import build
 from sterna.cli.output import guarded, print_json, print_table, work
 from sterna.spec.errors import ToolError
 
 bench = typer.Typer(
-    help="Measure zero-skip, the software's speed, area and clock, or what tests notice.", no_args_is_help=True
+    help="Measure zero-skip, the software's speed, area and clock, what tests notice, or trainings.",
+    no_args_is_help=True,
 )
 
 
@@ -146,3 +148,4 @@ bench.command("area")(guarded(area))
 bench.command("mutants")(guarded(mutants))
 bench.command("zero-skip")(guarded(zero_skip))
 bench.command("speed")(guarded(speed))
+bench.command("train")(guarded(train_row))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sterna.cli.compile import print_fit
-from sterna.cli.evaluate import Measured, accuracy, equal_images, held_out, measure
+from sterna.cli.evaluate import Measured, equal_images, held_out_value, measure
 from sterna.cli.opening import opened
 from sterna.cli.output import print_json, print_table, work
 from sterna.cli.train import MAX_SEED, train_and_save
@@ -49,6 +49,7 @@ def demo(
     """Train, compile, build, load, infer the held-out set and compare with golden, output by output."""
     from sterna.compiler import compile_network, model_cycles
     from sterna.compiler.compile import fit_report
+    from sterna.data import load
     from sterna.spec.configuration import configuration_named
     from sterna.spec.model_file import bits_per_weight, load_network
     from sterna.train import preset_named
@@ -62,7 +63,8 @@ def demo(
         network = load_network(model_file)
         image = compile_network(network, chosen)
         image_file.write_bytes(image.to_bytes())
-        images, labels = held_out(network, data, None, None)
+        dataset = load(data)
+        images = dataset.test_images.reshape(len(dataset.test_images), -1)
         golden = network.predict(images)
         with opened(url, shown) as device:
             with shown.counted("load") as bar:
@@ -83,13 +85,14 @@ def demo(
     count = with_skip.measured.counters
     slots = max(1, count.positions)
     exact = min(equal_images(run.measured.outputs, golden) for run in (with_skip, dense))
-    device_accuracy = accuracy(with_skip.measured.outputs, labels)
+    device_accuracy = held_out_value(with_skip.measured.outputs, network, dataset)
+    golden_accuracy = held_out_value(golden, network, dataset)
     bits = bits_per_weight(network)
     digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (model_file, image_file)}
     results = {
         "n": n,
         "accuracy": {"float": trained.float_accuracy, "quantised": trained.quantised_accuracy,
-                     "golden": accuracy(golden, labels), "device": device_accuracy},
+                     "golden": golden_accuracy, "device": device_accuracy},
         "equal_golden": exact,
         "cycles_per_image": {"with_skip": with_skip.counted, "dense": dense.counted},
         "cycle_model": {"with_skip": with_skip.modelled, "dense": dense.modelled},
@@ -107,7 +110,7 @@ def demo(
         print_table(f"{preset} on {url}, {n} held-out images", ["measure", "value"], [
             ["accuracy: float", f"{trained.float_accuracy:.2%}"],
             ["accuracy: fake-quantised", f"{trained.quantised_accuracy:.2%}"],
-            ["accuracy: golden", f"{accuracy(golden, labels):.2%}"],
+            ["accuracy: golden", f"{golden_accuracy:.2%}"],
             ["accuracy: device", f"{device_accuracy:.2%}"],
             ["images with every output equal to golden's", f"{exact} of {n}"],
             ["requantiser values compared / differing", f"{trained.report.compared} / {trained.report.differing}"],

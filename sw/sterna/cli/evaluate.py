@@ -1,7 +1,7 @@
 """``sterna eval``: accuracy of a model over a data set, on golden or on a device, held against golden."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ import typer
 from sterna.cli.output import Work, print_json, print_table, work
 
 if TYPE_CHECKING:
+    from sterna.data import Dataset
     from sterna.driver import Counters, Device
     from sterna.spec.network import IntegerNetwork
 
@@ -24,10 +25,9 @@ def equal_images(one: Outputs, other: Outputs) -> int:
     return int(np.logical_and.reduce([(a == b).reshape(len(a), -1).all(axis=1) for a, b in pairs]).sum())
 
 
-def accuracy(outputs: Outputs, labels: npt.NDArray[np.int64]) -> float:
-    """Share of images whose largest value of the first output is the label's."""
-    first = _listed(outputs)[0]
-    return float((first.reshape(len(first), -1).argmax(axis=1) == labels).mean())
+def held_out_value(outputs: Outputs, network: "IntegerNetwork", data: "Dataset") -> float:
+    """The data set's metric of the first output, over its test part."""
+    return data.metric(_listed(outputs)[0] * network.output_scale[0], data)
 
 
 def _listed(outputs: Outputs) -> Sequence[npt.NDArray[np.int32]]:
@@ -52,15 +52,6 @@ def measure(
     return Measured(outputs, device.counters() - before)
 
 
-def held_out(network: "IntegerNetwork", data: str, limit: int | None, data_dir: Path | None) -> tuple[Any, Any]:
-    """Images (n, size) and labels of the test part, at most ``limit`` of them."""
-    from sterna.data import load
-
-    dataset = load(data, data_dir)
-    images = dataset.test_images[:limit]
-    return images.reshape(len(images), -1), dataset.test_labels[:limit]
-
-
 def evaluate(
     model: Annotated[Path, typer.Argument(help="Model file.")],
     data: Annotated[str, typer.Option(help="Data set; its held-out part is used.")] = "digits",
@@ -74,10 +65,13 @@ def evaluate(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure accuracy on held-out data, and how many images have outputs equal to golden's."""
+    from sterna.data import load
     from sterna.spec.model_file import load_network
 
     network = load_network(model)
-    images, labels = held_out(network, data, limit, data_dir)
+    dataset = load(data, data_dir)
+    dataset = replace(dataset, test_images=dataset.test_images[:limit], test_labels=dataset.test_labels[:limit])
+    images = dataset.test_images.reshape(len(dataset.test_images), -1)
     golden = network.predict(images)
     cycles: float | None = None
     outputs = golden
@@ -92,14 +86,14 @@ def evaluate(
         outputs = measured.outputs
         cycles = measured.counters.cycles / len(images) or None  # an emulator counts none
     found = {
-        "n": len(images), "accuracy": accuracy(outputs, labels), "equal_golden": equal_images(outputs, golden),
-        "cycles_per_image": cycles,
+        "n": len(images), "accuracy": held_out_value(outputs, network, dataset),
+        "equal_golden": equal_images(outputs, golden), "cycles_per_image": cycles,
     }  # fmt: skip
     if json:
         print_json(found)
     else:
         print_table(f"{model} on {on}", ["measure", data], [
-            ["held-out images", str(found["n"])], ["accuracy", f"{found['accuracy']:.2%}"],
+            ["held-out images", str(found["n"])], [dataset.metric.name, f"{found['accuracy']:.2%}"],
             ["equal to golden, every output", f"{found['equal_golden']} of {found['n']}"],
             ["cycles per image", "-" if cycles is None else f"{cycles:.1f}"],
         ])  # fmt: skip

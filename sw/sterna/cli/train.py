@@ -8,27 +8,39 @@ import typer
 from sterna.cli.output import Work, print_json, print_table, work
 
 if TYPE_CHECKING:
-    from sterna.train import TrainResult
+    from sterna.train import Preset, TrainResult
 
 
 MAX_SEED = (1 << 63) - 1
 """What torch's generator takes."""
 
 
-def train_and_save(preset: str, seed: int, output: Path, data: Path | None, work: Work) -> "TrainResult":
-    """Trains a preset with a bar for each phase, and writes the model file."""
+def train_and_save(
+    preset: "Preset | str",
+    seed: int,
+    output: Path,
+    data: Path | None,
+    work: Work,
+    *,
+    metrics: Path | None = None,
+    **options: Any,
+) -> "TrainResult":
+    """Trains a preset with a bar for each phase, and writes the model file. ``options``: of ``sterna.train.train``."""
     from sterna.spec.model_file import save_network
-    from sterna.train import Progress, train
+    from sterna.train import MetricsFile, Progress, train
 
     bars: dict[str, Any] = {}
+    keep = None if metrics is None else MetricsFile(metrics)
     output.parent.mkdir(parents=True, exist_ok=True)  # better now than after the training
     with work.counted("train: float") as float_bar, work.counted("train: quantised") as quantised_bar:
         bars["float"], bars["quantised"] = float_bar, quantised_bar
 
         def show(entry: Progress) -> None:
             bars[entry.phase](entry.epoch, entry.epochs)
+            if keep is not None:
+                keep(entry)
 
-        result = train(preset, seed, data_dir=data, progress=show)
+        result = train(preset, seed, data_dir=data, progress=show, **options)
     save_network(result.network, output)
     return result
 
@@ -38,13 +50,36 @@ def train(
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The same seed gives the same file.")] = 0,
     output: Annotated[Path, typer.Option("--output", "-o", help="Model file to write.")] = Path("digits.safetensors"),
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data sets, before $STERNA_DATA.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change the preset, such as quantised_phase.epochs=5 or recipe.layers.weights=ttq."),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="File to write after each epoch; training goes on from it if it is there.")
+    ] = None,
+    metrics: Annotated[Path | None, typer.Option(help="File for each epoch's loss: .csv or .jsonl.")] = None,
+    plots: Annotated[Path | None, typer.Option(help="Folder for plots of losses and weights (SVG).")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="The same seed and threads give the same file.")] = 1,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; by default a GPU if there is one.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Train a ternary network and write its model file."""
     from sterna.spec.model_file import bits_per_weight
+    from sterna.train import preset_named
+    from sterna.train.overrides import changed, parsed
 
+    chosen = preset_named(preset)
+    for setting in settings or ():
+        chosen = changed(chosen, *parsed(setting))
     with work() as shown:
-        result = train_and_save(preset, seed, output, data_dir, shown)
+        result = train_and_save(chosen, seed, output, data_dir, shown, metrics=metrics, checkpoint=checkpoint,
+                                threads=threads, device=device)  # fmt: skip
+    if plots is not None:
+        from sterna.train.plots import plot_losses, plot_weights
+
+        plots.mkdir(parents=True, exist_ok=True)
+        plot_losses(result.history, plots / f"{output.stem}-loss.svg")
+        plot_weights(result.model, plots / f"{output.stem}-weights.svg")
     report = result.report
     if json:
         print_json({
@@ -61,8 +96,8 @@ def train(
          str(layer.differing)]
         for layer, trits in zip(report.layers, _trits(result), strict=True)
     ])  # fmt: skip
-    typer.echo(f"held-out accuracy: float {result.float_accuracy:.2%}, quantised {result.quantised_accuracy:.2%}, "
-               f"golden {result.integer_accuracy:.2%}")  # fmt: skip
+    typer.echo(f"held-out {result.metric}: float {result.float_accuracy:.2%}, "
+               f"quantised {result.quantised_accuracy:.2%}, golden {result.integer_accuracy:.2%}")  # fmt: skip
     typer.echo(f"wrote {output}: {result.network.weights} weights, {bits_per_weight(result.network):.3f} bits each")
 
 

@@ -7,7 +7,8 @@
     assert report.differing == 0
 
 One method per file, each with its paper: ``twn``, ``ttq``, ``bitnet``, ``binary``, ``power_of_three`` and ``digits``
-(weights), ``lsq`` (activations), ``prune`` (blocks), ``estimator`` (straight-through gradients). ``float_graph`` reads
+(weights), ``lsq`` and
+``gxnor`` (activations), ``prune`` (blocks), ``estimator`` (straight-through gradients). ``float_graph`` reads
 the float model, ``requantiser`` says why integers compute what the model does.
 """
 

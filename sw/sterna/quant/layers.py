@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sterna.quant.lsq import LearnedStep
+from sterna.quant.estimator import estimated
 from sterna.quant.prune import banks, block_mask, density_at
-from sterna.quant.quantisers import WEIGHT_QUANTISERS
+from sterna.quant.quantisers import ACTIVATION_QUANTISERS, WEIGHT_QUANTISERS
 from sterna.quant.recipe import LayerRecipe, Recipe
 from sterna.quant.requantiser import FixedPoint, fixed_point
 from sterna.quant.weights import FixedWeights
@@ -113,6 +113,8 @@ class QuantisedTerm(nn.Module):
         self.windows = term.windows
         self.trained = term.scale is None
         self.density = layer.density
+        self.estimator = layer.estimator
+        self.hardness = 1.0
         self.pe, self.simd = recipe.pe, recipe.simd
         weight = term.weight.detach().clone()
         if term.scale is None:
@@ -137,10 +139,10 @@ class QuantisedTerm(nn.Module):
         density = density_at(progress, self.density)
         for window, weight, mask in zip(self.windows, self.split(self.weight), self.split(self.mask), strict=True):
             lanes = banks(window.kernel, window.inputs, window.shape[2], self.simd)
-            mask.copy_(block_mask(weight, density, pe=self.pe, banks=lanes, groups=window.groups))
+            mask.copy_(block_mask(weight.cpu(), density, pe=self.pe, banks=lanes, groups=window.groups))
 
     def forward(self, tensors: Mapping[str, Signal]) -> Tensor:
-        weights = self.split(self.weights(self.weight, self.mask))
+        weights = self.split(self._quantised())
         total: Tensor | None = None
         for window, weight in zip(self.windows, weights, strict=True):
             source = tensors[window.source]
@@ -153,6 +155,13 @@ class QuantisedTerm(nn.Module):
             normed: Tensor = self.norm(total.flatten(1))
             return normed.reshape(total.shape)
         return total if self.norm is None else self.norm(total)
+
+    def _quantised(self) -> Tensor:
+        """Weights that training sees: quantised, or on their way there."""
+        quantised = estimated(self.weight, lambda weight: self.weights(weight, self.mask), self.estimator)
+        if self.hardness == 1:
+            return quantised
+        return self.weight * self.mask + self.hardness * (quantised - self.weight * self.mask)
 
     def affine(self) -> tuple[Tensor, Tensor]:
         """Gain and shift, float64 (out,), that bias and BatchNorm give in evaluation mode."""
@@ -177,7 +186,9 @@ class QuantisedLayer(nn.Module):
         self.pool = layer.pool
         self.trained = layer.trained
         self._terms = nn.ModuleList(QuantisedTerm(term, layer_recipe, recipe) for term in layer.terms)
-        self.activation = LearnedStep(layer_recipe.act_bits, relu=layer.relu, clamp=layer.clamp)
+        self.activation = ACTIVATION_QUANTISERS[layer_recipe.activation](
+            layer_recipe.act_bits, relu=layer.relu, clamp=layer.clamp
+        )
 
     @property
     def terms(self) -> tuple[QuantisedTerm, ...]:
@@ -188,6 +199,13 @@ class QuantisedLayer(nn.Module):
         """Chooses the blocks to keep, at the density of the schedule; ``progress`` 0…1."""
         for term in self.terms:
             term.prune(progress)
+
+    def harden(self, share: float) -> None:
+        """Sets the share of the quantised weights that training sees, 0…1; the rest are the float ones. So weights move
+        gradually (Liu and Mattina 2019, "Learning low-precision neural networks without straight-through estimator").
+        """
+        for term in self.terms:
+            term.hardness = share if term.trained else 1.0
 
     def forward(self, tensors: Mapping[str, Signal]) -> Signal:
         if not self.training:

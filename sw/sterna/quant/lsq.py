@@ -53,7 +53,11 @@ class LearnedStep(nn.Module):
             self.calibrate(v.detach())
         per_sample = v.numel() / len(v)
         step = scale_gradient(self.step, (per_sample * self.high) ** -0.5)
-        return round_through(torch.clip(v / step, self.low, self.high)), step
+        return self.rounded(v / step), step
+
+    def rounded(self, ratio: Tensor) -> Tensor:
+        """Integers next to values in steps, with an estimator's gradient."""
+        return round_through(torch.clip(ratio, self.low, self.high))
 
     @torch.no_grad()
     def calibrate(self, v: Tensor) -> None:

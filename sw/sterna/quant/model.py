@@ -44,6 +44,11 @@ class QuantisedModel(nn.Module):
         return tuple(float(layers[name].activation.step.detach()) for name in self.outputs)
 
     @property
+    def trained_weights(self) -> int:
+        """Weights of the float model, pruned ones counted; each may take several planes."""
+        return sum(term.weight.numel() for _, layer in self.named_layers() for term in layer.terms if term.trained)
+
+    @property
     def largest_input(self) -> int:
         """Largest magnitude of the input's integers."""
         return max(abs(bound) for bound in self.input.levels)
@@ -52,6 +57,11 @@ class QuantisedModel(nn.Module):
         """Prunes every layer along the schedule of its target density; ``progress`` 0…1."""
         for _, layer in self.named_layers():
             layer.prune(progress)
+
+    def harden(self, share: float) -> None:
+        """Sets the share of the quantised weights that training sees, 0…1; the rest are the float ones."""
+        for _, layer in self.named_layers():
+            layer.harden(share)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         tensors = self._tensors(images)

@@ -1,10 +1,12 @@
-"""The weight quantisers by the names that recipes give."""
+"""Quantisers by the names that recipes give."""
 
 from collections.abc import Callable
 
 from sterna.quant.binary import Binary
 from sterna.quant.bitnet import BitNet
 from sterna.quant.digits import Digits
+from sterna.quant.gxnor import Gxnor
+from sterna.quant.lsq import LearnedStep
 from sterna.quant.power_of_three import PowerOfThree
 from sterna.quant.ttq import Ttq
 from sterna.quant.twn import Twn
@@ -24,3 +26,5 @@ WEIGHT_QUANTISERS: dict[str, Callable[[], WeightQuantiser]] = {
     "digits5": lambda: Digits(5),
     "int4": lambda: Digits(3, highest=7),
 }
+
+ACTIVATION_QUANTISERS: dict[str, type[LearnedStep]] = {"lsq": LearnedStep, "gxnor": Gxnor}

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from sterna.quant.quantisers import WEIGHT_QUANTISERS
+from sterna.quant.estimator import ESTIMATORS
+from sterna.quant.quantisers import ACTIVATION_QUANTISERS, WEIGHT_QUANTISERS
 from sterna.spec.errors import ConfigurationError
 
 
@@ -21,6 +22,10 @@ class LayerRecipe:
     """Key of ``WEIGHT_QUANTISERS``."""
     act_bits: int = 8
     """Signed bits of its outputs, 2…8; after a ReLU only the positive half is used."""
+    activation: str = "lsq"
+    """Key of ``ACTIVATION_QUANTISERS``."""
+    estimator: str = "plain"
+    """Key of ``ESTIMATORS``: how a weight learns from the gradient of its quantised value."""
     density: float = 1.0
     """Share of weight blocks kept, above 0, at most 1."""
 
@@ -28,6 +33,12 @@ class LayerRecipe:
         known = ", ".join(sorted(WEIGHT_QUANTISERS))
         _require(self.weights in WEIGHT_QUANTISERS, f"weights is {self.weights!r}; allowed: {known}")
         _require(2 <= self.act_bits <= 8, f"act_bits is {self.act_bits!r}; allowed: 2…8")
+        known = ", ".join(sorted(ACTIVATION_QUANTISERS))
+        _require(self.activation in ACTIVATION_QUANTISERS, f"activation is {self.activation!r}; allowed: {known}")
+        ternary = self.activation != "gxnor" or self.act_bits == 2
+        _require(ternary, f"act_bits is {self.act_bits!r}; allowed with activation 'gxnor': 2")
+        known = ", ".join(sorted(ESTIMATORS))
+        _require(self.estimator in ESTIMATORS, f"estimator is {self.estimator!r}; allowed: {known}")
         _require(0 < self.density <= 1, f"density is {self.density!r}; allowed: above 0, at most 1")
 
 

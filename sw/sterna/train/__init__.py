@@ -9,9 +9,11 @@ A preset is plain values; ``dataclasses.replace`` makes another one of it.
 """
 
 from sterna.train.augment import Augmentation
+from sterna.train.phases import DivergedError
 from sterna.train.presets import PRESETS, Phase, Preset, preset_named
+from sterna.train.progress import MetricsFile, Progress
 from sterna.train.topologies import Autoencoder, ByteTransformer, Cnn, DsCnn, Mlp, ResNet8, Topology
-from sterna.train.training import DivergedError, Progress, TrainResult, train
+from sterna.train.training import TrainResult, held_out_accuracy, train
 from sterna.train.transformer import QuantisedTransformer, export_transformer, prepare_transformer
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "Cnn",
     "DivergedError",
     "DsCnn",
+    "MetricsFile",
     "Mlp",
     "Phase",
     "Preset",
@@ -31,6 +34,7 @@ __all__ = [
     "Topology",
     "TrainResult",
     "export_transformer",
+    "held_out_accuracy",
     "prepare_transformer",
     "preset_named",
     "train",

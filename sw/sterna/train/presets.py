@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from sterna.quant import LayerRecipe, Recipe
 from sterna.spec.errors import ConfigurationError
 from sterna.train.augment import Augmentation
-from sterna.train.topologies import Cnn, Mlp, ResNet8, Topology
+from sterna.train.topologies import Autoencoder, Cnn, DsCnn, Mlp, ResNet8, Topology
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,10 @@ class Preset:
     prune_until: float = 0.5
     """Share of the quantised phase after which density has reached its target and blocks are fixed."""
 
+    harden_until: float = 0.0
+    """Share of the quantised phase over which weights move from their float values to the quantised ones; 0: they are
+    quantised at once."""
+
     def __post_init__(self) -> None:
         def check(name: str, ok: bool, allowed: str) -> None:
             if not ok:
@@ -48,6 +52,7 @@ class Preset:
         check("distillation", 0 <= self.distillation <= 1, "0…1")
         check("temperature", self.temperature > 0, "above 0")
         check("prune_until", 0 < self.prune_until <= 1, "above 0, at most 1")
+        check("harden_until", 0 <= self.harden_until < 1, "0 or more, below 1")
 
 
 PRESETS = {
@@ -79,6 +84,8 @@ PRESETS = {
             float_phase=Phase(epochs=10, learning_rate=3e-3),
             quantised_phase=Phase(epochs=40, learning_rate=3e-3),
             batch=200,
+            augmentation=Augmentation(rotation=5, zoom=0.05, shift=0.5),
+            distillation=0.5,
         ),
         Preset(
             name="mnist-sfc",  # Brevitas' SFC
@@ -116,6 +123,26 @@ PRESETS = {
             quantised_phase=Phase(epochs=30, learning_rate=3e-3),
             batch=64,
             augmentation=Augmentation(shift=3),
+        ),
+        Preset(
+            name="speech-dscnn",  # 6,784 weights
+            dataset="fsdd",
+            topology=DsCnn(channels=32, blocks=4),
+            recipe=Recipe(),
+            float_phase=Phase(epochs=30, learning_rate=3e-3, weight_decay=0.05),
+            quantised_phase=Phase(epochs=30, learning_rate=3e-3),
+            batch=50,
+            augmentation=Augmentation(zoom=0.1, shift=3),
+            distillation=0.5,
+        ),
+        Preset(
+            name="skab-autoencoder",
+            dataset="skab",
+            topology=Autoencoder(hidden=(64, 32), code=8),
+            recipe=Recipe(),
+            float_phase=Phase(epochs=30, learning_rate=3e-3),
+            quantised_phase=Phase(epochs=30, learning_rate=3e-3),
+            batch=64,
         ),
     )
 }

@@ -1,49 +1,27 @@
 """Training from a seed to the integer network: float first, then quantisation-aware from the float model."""
 
-import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from sterna.data import Dataset, load
 from sterna.quant import ExportReport, QuantisedModel, export_network, prepare
-from sterna.spec.errors import SternaError
 from sterna.spec.network import IntegerNetwork
 from sterna.train.augment import augmented
-from sterna.train.distillation import softened_divergence
+from sterna.train.checkpoint import Checkpoint, Saved
+from sterna.train.objective import objective_of
+from sterna.train.phases import optimiser_of, run_phase, shuffled
 from sterna.train.presets import Phase, Preset, preset_named
-
-PhaseName = Literal["float", "quantised"]
+from sterna.train.progress import PhaseName, Progress
+from sterna.train.reproducible import chosen_device, reproducible
 
 CHUNK = 500
 """Images that are evaluated at a time."""
-
-WARM_UP = 0.1
-"""Share of a phase in which the learning rate rises to its value."""
-
-
-class DivergedError(SternaError, ArithmeticError):
-    """The loss is not a number; the text names the phase and the step."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """One finished epoch."""
-
-    phase: PhaseName
-    epoch: int
-    """1 … epochs."""
-    epochs: int
-    loss: float
-    """Mean over the epoch."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,8 +30,11 @@ class TrainResult:
 
     preset: Preset
     seed: int
+    metric: str
+    """What accuracies are: the name of the data set's metric."""
     float_accuracy: float
-    """Held-out accuracies, 0…1: of the float model, of the quantised model in torch, of the integer network."""
+    """Held-out accuracies, 0…1: of the float model, of the quantised model in torch, of the
+    integer network."""
     quantised_accuracy: float
     integer_accuracy: float
     network: IntegerNetwork
@@ -65,94 +46,24 @@ class TrainResult:
     history: tuple[Progress, ...]
 
 
-@contextmanager
-def _reproducible(seed: int) -> Iterator[torch.Generator]:
-    """One thread (sums in a fixed order), deterministic kernels, own random numbers; restores what was."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield torch.Generator().manual_seed(seed)
-    finally:
-        torch.use_deterministic_algorithms(deterministic)
-        torch.set_num_threads(threads)
-
-
 def _channels_first(images: Tensor) -> Tensor:
     """Images as float models take them."""
     return images.permute(0, 3, 1, 2)
 
 
-def _batches(images: Tensor, labels: Tensor, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch over all images, shuffled; the last, smaller batch is dropped."""
-    order = torch.randperm(len(labels), generator=generator)
-    for start in range(0, len(order) - size + 1, size):
-        chosen = order[start : start + size]
-        yield images[chosen], labels[chosen]
+def _scheduler(model: QuantisedModel, preset: Preset) -> Callable[[int], None]:
+    """Before each epoch: prunes until the target density is reached, blocks being fixed from then on; hardens weights
+    until they are quantised altogether."""
+    epochs = preset.quantised_phase.epochs
+    pruning = max(1, round(preset.prune_until * epochs))
+    hardening = round(preset.harden_until * epochs)
 
-
-def _optimiser(model: nn.Module, phase: Phase) -> torch.optim.Optimizer:
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": phase.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=phase.learning_rate, fused=True)
-
-
-def _rate(progress: float) -> float:
-    """Learning rate over the phase, as a share of its peak."""
-    if progress < WARM_UP:
-        return progress / WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
-
-
-def _run_phase(
-    name: PhaseName,
-    model: nn.Module,
-    phase: Phase,
-    loss_of: Callable[[Tensor, Tensor], Tensor],
-    epoch_batches: Callable[[], Iterator[tuple[Tensor, Tensor]]],
-    before_epoch: Callable[[int], None],
-) -> Iterator[Progress]:
-    """Trains; yields after each epoch. Raises :class:`DivergedError`."""
-    optimiser = _optimiser(model, phase)
-    model.train()
-    step = 0
-    for epoch in range(phase.epochs):
-        before_epoch(epoch)
-        batches = list(epoch_batches())
-        losses = []
-        for index, (images, labels) in enumerate(batches):
-            rate = phase.learning_rate * _rate((epoch + (index + 1) / len(batches)) / phase.epochs)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            loss = loss_of(images, labels)
-            step += 1
-            losses.append(float(loss.detach()))
-            if not math.isfinite(losses[-1]):
-                at = f"step {step} of the {name} phase (epoch {epoch + 1})"
-                raise DivergedError(f"loss is {losses[-1]} at {at}; lower its learning rate")
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-        yield Progress(phase=name, epoch=epoch + 1, epochs=phase.epochs, loss=sum(losses) / len(losses))
-    model.eval()
-
-
-def _pruner(model: QuantisedModel, preset: Preset) -> Callable[[int], None]:
-    """Prunes before each epoch until the target density is reached; blocks are fixed from then on."""
-    pruning = max(1, round(preset.prune_until * preset.quantised_phase.epochs))
-
-    def prune(epoch: int) -> None:
+    def advance(epoch: int) -> None:
         if epoch < pruning:
             model.prune((epoch + 1) / pruning)
+        model.harden((epoch + 1) / hardening if epoch < hardening else 1.0)
 
-    return prune
-
-
-def _accuracy(logits: npt.NDArray[np.generic], labels: npt.NDArray[np.int64]) -> float:
-    return float((logits.argmax(1) == labels).mean())
+    return advance
 
 
 def train(
@@ -161,69 +72,141 @@ def train(
     *,
     data_dir: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
+    checkpoint: str | Path | None = None,
+    threads: int = 1,
+    device: str | None = None,
 ) -> TrainResult:
     """Trains a preset and exports its integer network.
 
     ``preset``: a :class:`Preset` or the name of one. ``seed``: the same seed gives the same network, byte for byte, on
-    the same machine and torch release. ``data_dir``: see :func:`sterna.data.load`. ``progress`` is called after each
-    epoch. Held-out images are used for the accuracies alone.
-    Raises :class:`DivergedError` naming the step, ``DataError`` and ``ConfigurationError``.
+    the same machine, torch release and number of ``threads``. ``data_dir``: see :func:`sterna.data.load`. ``progress``
+    is called after each epoch. ``checkpoint``: a file that is written after each epoch, and from which, if it is there,
+    training goes on to the same bytes; ``progress`` hears of the earlier epochs again. ``device``: ``cpu`` or ``cuda``,
+    by default a GPU if there is one. Held-out images are used for the accuracies alone.
+    Raises :class:`DivergedError` naming the step, ``DataError``, ``ConfigurationError`` and, for a checkpoint that is
+    none, ``ModelError``.
     """
     chosen = preset_named(preset) if isinstance(preset, str) else preset
     dataset = load(chosen.dataset, data_dir)
-    history: list[Progress] = []
+    where = chosen_device(device)
+    with reproducible(seed, threads) as generator:
+        run = f"{chosen!r}, seed {seed}, {threads} threads on {where}, torch {torch.__version__}"
+        file = None if checkpoint is None else Checkpoint(path=Path(checkpoint), run=run)
+        trainer = _Trainer(chosen, dataset, generator, where, file, progress)
+        twin, model = trainer.float_model(), trainer.quantised_model()
+        return _result(chosen, seed, dataset, twin.cpu(), model.cpu(), tuple(trainer.history))
 
-    def run(phase: Iterator[Progress]) -> None:
-        for entry in phase:
-            history.append(entry)
-            if progress is not None:
-                progress(entry)
 
-    with _reproducible(seed) as generator:
-        images = torch.from_numpy(dataset.train_images.astype(np.float32))
-        labels = torch.from_numpy(dataset.train_labels)
+class _Trainer:
+    """Both phases of a run, from a checkpoint on if there is one."""
 
-        def batches() -> Iterator[tuple[Tensor, Tensor]]:
-            changed = augmented(images, chosen.augmentation, low=dataset.low, high=dataset.high, generator=generator)
-            return _batches(changed, labels, chosen.batch, generator)
+    def __init__(
+        self,
+        preset: Preset,
+        dataset: Dataset,
+        generator: torch.Generator,
+        device: torch.device,
+        file: Checkpoint | None,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self._preset = preset
+        self._dataset = dataset
+        self._generator = generator
+        self._device = device
+        self._file = file
+        self._progress = progress
+        self._objective = objective_of(dataset)
+        self._images = torch.from_numpy(dataset.train_images.astype(np.float32))
+        self._labels = torch.from_numpy(dataset.train_labels).to(device)
+        self._modules: dict[str, nn.Module] = {}
+        self.history: list[Progress] = []
+        self._saved: Saved | None = file.load() if file is not None else None
+        for entry in self._saved.history if self._saved else ():
+            self._note(entry)
 
-        twin = chosen.topology.build(dataset.input.shape, len(dataset.classes))
+    def float_model(self) -> nn.Module:
+        """The float twin, trained, in evaluation mode."""
+        dataset = self._dataset
+        twin = self._preset.topology.build(dataset.input.shape, dataset.metric.outputs(dataset)).to(self._device)
 
-        def float_loss(x: Tensor, y: Tensor) -> Tensor:
-            return functional.cross_entropy(twin(_channels_first(x)), y)
+        def loss(images: Tensor, labels: Tensor) -> Tensor:
+            return self._objective.loss(twin(_channels_first(images)), images, labels)
 
-        run(_run_phase("float", twin, chosen.float_phase, float_loss, batches, lambda _: None))
+        self._modules["twin"] = twin
+        self._run("float", twin, self._preset.float_phase, loss, lambda _: None)
+        return twin
 
-        model = prepare(twin, chosen.recipe, dataset.input)
+    def quantised_model(self) -> QuantisedModel:
+        """The quantised model, trained, in evaluation mode; needs the twin."""
+        preset, twin = self._preset, self._modules["twin"]
+        model = prepare(twin.cpu(), preset.recipe, self._dataset.input).to(self._device)
+        twin.to(self._device)
 
-        def quantised_loss(x: Tensor, y: Tensor) -> Tensor:
-            logits = model(x)
-            assert isinstance(logits, Tensor)
-            plain = functional.cross_entropy(logits, y)
-            if not chosen.distillation:
+        def loss(images: Tensor, labels: Tensor) -> Tensor:
+            outputs = model(images)
+            assert isinstance(outputs, Tensor)
+            plain = self._objective.loss(outputs, images, labels)
+            if not preset.distillation:
                 return plain
             with torch.no_grad():
-                answers = twin(_channels_first(x))
-            soft = softened_divergence(logits, answers, chosen.temperature)
-            return (1 - chosen.distillation) * plain + chosen.distillation * soft
+                answers = twin(_channels_first(images))
+            soft = self._objective.distance(outputs, answers, preset.temperature)
+            return (1 - preset.distillation) * plain + preset.distillation * soft
 
-        run(_run_phase("quantised", model, chosen.quantised_phase, quantised_loss, batches, _pruner(model, chosen)))
-        return _result(chosen, seed, dataset, twin, model, tuple(history))
+        self._modules["model"] = model
+        self._run("quantised", model, preset.quantised_phase, loss, _scheduler(model, preset))
+        return model
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        dataset = self._dataset
+        changed = augmented(self._images, self._preset.augmentation, low=dataset.low, high=dataset.high,
+                            generator=self._generator)  # fmt: skip
+        return shuffled(changed.to(self._device), self._labels, self._preset.batch, self._generator)
+
+    def _run(
+        self,
+        name: PhaseName,
+        model: nn.Module,
+        phase: Phase,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        before_epoch: Callable[[int], None],
+    ) -> None:
+        optimiser = optimiser_of(model, phase)
+        saved, epoch, step = self._saved, 0, 0
+        if saved is not None:
+            model.load_state_dict(saved.part("twin" if name == "float" else "model"))
+            if saved.phase != name:  # the float phase is over
+                model.eval()
+                return
+            saved.restore_optimiser(optimiser)
+            saved.restore_random(self._generator)
+            epoch, step = saved.epoch, saved.step
+            self._saved = None
+        epochs = run_phase(name, model, phase, optimiser, loss, self._batches, before_epoch, epoch=epoch, step=step)
+        for entry, steps in epochs:
+            self._note(entry)
+            if self._file is not None:
+                self._file.save(entry, steps, tuple(self.history), self._modules, optimiser, self._generator)
+
+    def _note(self, entry: Progress) -> None:
+        self.history.append(entry)
+        if self._progress is not None:
+            self._progress(entry)
 
 
 def _traced(model: QuantisedModel, images: Tensor) -> tuple[npt.NDArray[np.int32], dict[str, float]]:
-    """Logits of a model of one output, and the share of zeros in every tensor."""
+    """Integer outputs of a model of one output, and the share of zeros in every tensor."""
     (output,) = model.outputs
-    logits: list[npt.NDArray[np.int32]] = []
+    outputs: list[npt.NDArray[np.int32]] = []
     zeros: dict[str, int] = {}
     sizes: dict[str, int] = {}
     for part in torch.split(images, CHUNK):
         traced = {name: tensor.numpy() for name, tensor in model.trace(part).items()}
-        logits.append(traced[output].reshape(len(part), -1))
+        outputs.append(traced[output].reshape(len(part), -1))
         for name, tensor in traced.items():
             zeros[name] = zeros.get(name, 0) + int(np.count_nonzero(tensor == 0))
             sizes[name] = sizes.get(name, 0) + tensor.size
-    return np.concatenate(logits), {name: count / sizes[name] for name, count in zeros.items()}
+    return np.concatenate(outputs), {name: count / sizes[name] for name, count in zeros.items()}
 
 
 @torch.no_grad()
@@ -232,11 +215,11 @@ def _result(
 ) -> TrainResult:
     """Exports and measures on the held-out images."""
     images = torch.from_numpy(dataset.test_images.astype(np.float32))
-    labels = dataset.test_labels
-    float_logits = torch.cat([twin(_channels_first(part)) for part in torch.split(images, CHUNK)])
-    float_accuracy = _accuracy(float_logits.numpy(), labels)
-    quantised_logits, zeros = _traced(model, images)
-    quantised_accuracy = _accuracy(quantised_logits, labels)
+    metric, (step,) = dataset.metric, model.output_steps
+    float_outputs = torch.cat([twin(_channels_first(part)) for part in torch.split(images, CHUNK)])
+    float_accuracy = metric(float_outputs.numpy(), dataset)
+    outputs, zeros = _traced(model, images)
+    quantised_accuracy = metric(outputs * step, dataset)
     metadata = {
         "preset": preset.name,
         "dataset": dataset.name,
@@ -246,17 +229,24 @@ def _result(
         "accuracy": quantised_accuracy,
     }
     network, report = export_network(model, name=preset.name, metadata=metadata)
-    logits = network.predict(dataset.test_images.reshape(len(labels), -1))
-    assert isinstance(logits, np.ndarray)
     return TrainResult(
         preset=preset,
         seed=seed,
+        metric=metric.name,
         float_accuracy=float_accuracy,
         quantised_accuracy=quantised_accuracy,
-        integer_accuracy=_accuracy(logits, labels),
+        integer_accuracy=held_out_accuracy(network, dataset),
         network=network,
         report=report,
         model=model,
         zero_activations=zeros,
         history=history,
     )
+
+
+def held_out_accuracy(network: IntegerNetwork, dataset: Dataset) -> float:
+    """The data set's metric of an integer network of one output, over the held-out images."""
+    (step,) = network.output_scale
+    outputs = network.predict(dataset.test_images.reshape(len(dataset.test_images), -1))
+    assert isinstance(outputs, np.ndarray)
+    return dataset.metric(outputs * step, dataset)

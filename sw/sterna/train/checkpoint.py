@@ -1,0 +1,107 @@
+"""Checkpoints: all that a run is at the end of an epoch, so that it goes on as if nothing had interrupted it.
+
+One safetensors file: tensors of the float model (``twin.…``), of the quantised one (``model.…``), the optimiser's
+(``optimiser.N.…``), the states of both random number generators, and JSON for the rest. Nothing in it is ever executed.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from sterna.spec.errors import ConfigurationError, ModelError
+from sterna.train.progress import PhaseName, Progress
+
+METADATA_KEY = "sterna-checkpoint"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Saved:
+    """A run at the end of an epoch."""
+
+    phase: PhaseName
+    epoch: int
+    """Finished ones of the phase."""
+    step: int
+    """Finished ones of the phase."""
+    history: tuple[Progress, ...]
+    tensors: Mapping[str, Tensor]
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """Tensors of one module."""
+        return {key[len(name) + 1 :]: value for key, value in self.tensors.items() if key.startswith(f"{name}.")}
+
+    def restore_optimiser(self, optimiser: torch.optim.Optimizer) -> None:
+        """Sets its state, as far as there is one."""
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in self.part("optimiser").items():
+            index, field = key.split(".")
+            state.setdefault(int(index), {})[field] = value
+        optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+
+    def restore_random(self, generator: torch.Generator) -> None:
+        """Sets both generators."""
+        generator.set_state(self.tensors["random.generator"])
+        torch.set_rng_state(self.tensors["random.torch"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """The checkpoint file of one run. ``run``: what makes it another run."""
+
+    path: Path
+    run: str
+
+    def load(self) -> Saved | None:
+        """What was saved, None if nothing was. Raises :class:`ConfigurationError` for another run's file,
+        :class:`ModelError` for what is no checkpoint."""
+        if not self.path.exists():
+            return None
+        try:
+            with safetensors.safe_open(self.path, framework="pt") as file:
+                values: dict[str, Any] = json.loads((file.metadata() or {})[METADATA_KEY])
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            history = tuple(Progress(**entry) for entry in values["history"])
+            run, where = values["run"], (values["phase"], values["epoch"], values["step"])
+        except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{self.path} is no checkpoint: {error}") from error
+        if run != self.run:
+            raise ConfigurationError(
+                f"{self.path} is the checkpoint of another run (preset, seed, threads or release of torch); "
+                "delete it or name another file"
+            )
+        return Saved(phase=where[0], epoch=where[1], step=where[2], history=history, tensors=tensors)
+
+    def save(
+        self,
+        entry: Progress,
+        step: int,
+        history: tuple[Progress, ...],
+        modules: Mapping[str, nn.Module],
+        optimiser: torch.optim.Optimizer,
+        generator: torch.Generator,
+    ) -> None:
+        """Writes the file in one step. ``entry``: the epoch just finished."""
+        tensors = {"random.generator": generator.get_state(), "random.torch": torch.get_rng_state()}
+        for name, module in modules.items():
+            tensors |= {f"{name}.{key}": value.contiguous() for key, value in module.state_dict().items()}
+        for index, state in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{field}": value.contiguous() for field, value in state.items()}
+        values = {
+            "run": self.run, "phase": entry.phase, "epoch": entry.epoch, "step": step,
+            "history": [dataclasses.asdict(each) for each in history],
+        }  # fmt: skip
+        draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        try:
+            safetensors.torch.save_file(tensors, draft, {METADATA_KEY: json.dumps(values, sort_keys=True)})
+            draft.replace(self.path)
+        finally:
+            draft.unlink(missing_ok=True)

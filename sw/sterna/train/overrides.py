@@ -1,0 +1,56 @@
+"""Presets with some values changed, by their paths: ``recipe.layers.weights``, ``quantised_phase.epochs``."""
+
+import dataclasses
+import json
+from typing import Any, TypeVar
+
+from sterna.quant import LayerRecipe
+from sterna.spec.errors import ConfigurationError
+from sterna.train.presets import Preset
+
+Value = str | int | float
+T = TypeVar("T")
+
+
+def changed(preset: Preset, path: str, value: Value) -> Preset:
+    """The preset with one value changed.
+
+    ``path``: names of fields, dots between them. Where a recipe has no own ``first`` or ``last``, one is made of its
+    ``layers``. Raises :class:`ConfigurationError` naming the path that is not there, and what the preset refuses.
+    """
+    return _changed(preset, path.split("."), path, value)
+
+
+def parsed(setting: str) -> tuple[str, Value]:
+    """Path and value of ``path=value``; what is not a number is text. Raises :class:`ConfigurationError`."""
+    path, equals, text = setting.partition("=")
+    if not equals or not path or not text:
+        raise ConfigurationError(f"setting is {setting!r}; allowed: path=value, such as quantised_phase.epochs=5")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return path, text
+    return path, value if isinstance(value, int | float) and not isinstance(value, bool) else text
+
+
+def _changed(holder: T, names: list[str], path: str, value: Value) -> T:
+    name, *rest = names
+    assert dataclasses.is_dataclass(holder)
+    known = {field.name for field in dataclasses.fields(holder)}
+    if name not in known:
+        raise ConfigurationError(f"no {path!r} in a preset: {name!r} is none of {', '.join(sorted(known))}")
+    old: Any = getattr(holder, name)
+    if rest and old is None and name in ("first", "last"):
+        old = getattr(holder, "layers", LayerRecipe())
+    if rest and not dataclasses.is_dataclass(old):
+        raise ConfigurationError(f"no {path!r} in a preset: {name!r} has no fields")
+    new = _changed(old, rest, path, value) if rest else _converted(old, path, value)
+    return dataclasses.replace(holder, **{name: new})  # type: ignore[type-var]
+
+
+def _converted(old: Any, path: str, value: Value) -> Value:
+    if isinstance(old, float) and isinstance(value, int):
+        return float(value)
+    if isinstance(old, bool) or not isinstance(old, str | int | float) or type(value) is not type(old):
+        raise ConfigurationError(f"{path} is {value!r}; allowed: a value of the kind of {old!r}")
+    return value

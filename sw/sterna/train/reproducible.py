@@ -1,0 +1,43 @@
+"""Where a run computes, and what makes the same seed give the same bytes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from sterna.spec.errors import ConfigurationError
+
+DEVICES = ("cpu", "cuda")
+
+
+def chosen_device(name: str | None = None) -> torch.device:
+    """The named device, by default a GPU if there is one. Raises :class:`ConfigurationError` for one that is not."""
+    there = torch.cuda.is_available()
+    if name is None:
+        return torch.device("cuda" if there else "cpu")
+    if name not in DEVICES:
+        raise ConfigurationError(f"device is {name!r}; allowed: {', '.join(DEVICES)}")
+    if name == "cuda" and not there:
+        raise ConfigurationError("device is 'cuda', but torch finds no GPU; leave it out to train on the CPU")
+    return torch.device(name)
+
+
+@contextmanager
+def reproducible(seed: int, threads: int) -> Iterator[torch.Generator]:
+    """So many threads, deterministic kernels, own random numbers; restores what was.
+
+    The same seed gives the same bytes for the same number of threads: it decides in which order sums are taken.
+    Raises :class:`ConfigurationError` for no threads.
+    """
+    if threads < 1:
+        raise ConfigurationError(f"threads is {threads}; allowed: 1 or more")
+    before, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            yield torch.Generator().manual_seed(seed)
+    finally:
+        torch.use_deterministic_algorithms(deterministic)
+        torch.set_num_threads(before)

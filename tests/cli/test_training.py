@@ -1,0 +1,76 @@
+"""``sterna train`` with its options, and ``sterna bench train``."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from sterna.cli.verbs import app
+from sterna.spec.model_file import load_network
+
+QUICK = ("--set", "float_phase.epochs=1", "--set", "quantised_phase.epochs=2")
+
+
+def sterna(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def fails(message: str, *arguments: str | Path) -> None:
+    """The verb fails with exit code 1 and one line on standard error that holds ``message``."""
+    result = sterna(*arguments)
+    assert result.exit_code == 1, result.output
+    (line,) = result.stderr.splitlines()
+    assert message in line
+
+
+def test_a_preset_is_changed_and_its_run_is_kept(tmp_path: Path) -> None:
+    model, metrics = tmp_path / "m.safetensors", tmp_path / "m.csv"
+    arguments = ("train", "digits-mlp", *QUICK, "--set", "recipe.layers.weights=ttq", "-o", model, "--metrics", metrics,
+                 "--checkpoint", tmp_path / "run.safetensors", "--plots", tmp_path / "plots", "--json")  # fmt: skip
+    found = json.loads(sterna(*arguments).stdout)
+    assert len(load_network(model).layers[1].planes) == 2
+    assert len(metrics.read_text().splitlines()) == 1 + 3
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {"m-loss.svg", "m-weights.svg"}
+    written = model.read_bytes()
+    assert json.loads(sterna(*arguments).stdout) == found
+    assert model.read_bytes() == written
+
+
+def test_a_wrong_setting_is_one_line(tmp_path: Path) -> None:
+    model = tmp_path / "m.safetensors"
+    fails("no 'epochs' in a preset", "train", "--set", "epochs=3", "-o", model)
+    fails("setting is 'epochs'", "train", "--set", "epochs", "-o", model)
+    fails("metrics file is 'm.txt'", "train", "--metrics", tmp_path / "m.txt", "-o", model)
+    assert not model.exists()
+
+
+@pytest.fixture
+def quick_row(monkeypatch: pytest.MonkeyPatch) -> str:
+    from sterna.train import rows
+
+    changes = (("float_phase.epochs", 1), ("quantised_phase.epochs", 1), ("recipe.layers.weights", "digits2"))
+    monkeypatch.setitem(rows.ROWS, "quick", rows.Row(name="quick", preset="digits-mlp", changes=changes))
+    return "quick"
+
+
+def test_a_row_prints_exactly_six_values_and_keeps_the_rest(quick_row: str, tmp_path: Path) -> None:
+    result = sterna("bench", "train", "--row", quick_row, "--seeds", "0, 3", "--keep", tmp_path / "kept", "--json")
+    printed = json.loads(result.stdout)
+    assert list(printed) == ["row", "seeds", "accuracy", "median", "fp32_median", "bits_per_weight"]
+    assert printed["row"] == "quick"
+    assert printed["seeds"] == [0, 3]
+    assert printed["median"] == sum(printed["accuracy"]) / 2
+    assert 1.6 < printed["bits_per_weight"] < 6  # one digit where the first and last layer have one plane
+    kept = json.loads((tmp_path / "kept" / "train-quick.json").read_text())
+    assert {key: kept[key] for key in printed} == printed
+    assert kept["command"] == "sterna bench train --row quick --seeds 0,3 --json"
+    assert (kept["metric"], kept["dataset"], kept["weights"]) == ("accuracy", "digits", 64 * 256 + 256 * 240 + 240 * 10)
+    table = sterna("bench", "train", "--row", quick_row, "--seeds", "0")
+    assert "quick: accuracy on digits" in table.stdout
+    assert "80224 weights" in table.stdout
+
+
+def test_an_unknown_row_and_wrong_seeds_are_one_line() -> None:
+    fails("no row 'mnist'; known: cifar", "bench", "train", "--row", "mnist")
+    fails("seeds are '0,a'; allowed: whole numbers", "bench", "train", "--row", "mnist-tfc", "--seeds", "0,a")

@@ -1,0 +1,67 @@
+"""Changing presets by paths, and rows, which are presets with changes."""
+
+import dataclasses
+import re
+
+import pytest
+
+from sterna.data import NAMES
+from sterna.spec.errors import ConfigurationError
+from sterna.train import PRESETS
+from sterna.train.overrides import changed, parsed
+from sterna.train.rows import ROWS, row_named
+
+DIGITS = PRESETS["digits-mlp"]
+
+
+def test_a_path_leads_to_the_value_that_changes() -> None:
+    assert changed(DIGITS, "quantised_phase.epochs", 3).quantised_phase.epochs == 3
+    assert changed(DIGITS, "recipe.layers.weights", "ttq").recipe.layers.weights == "ttq"
+    assert changed(DIGITS, "distillation", 1).distillation == 1.0
+    rest = dataclasses.replace(changed(DIGITS, "batch", 32), batch=DIGITS.batch)
+    assert rest == DIGITS
+
+
+def test_a_last_layer_of_its_own_is_made_from_the_others() -> None:
+    recipe = changed(PRESETS["mnist-cnn"], "recipe.last.weights", "digits5").recipe
+    assert recipe.last is not None
+    assert recipe.last == dataclasses.replace(recipe.layers, weights="digits5")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "text"),
+    [
+        (
+            "recipe.layer.weights",
+            "ttq",
+            "no 'recipe.layer.weights' in a preset: 'layer' is none of first, last, layers",
+        ),
+        ("batch.size", 3, "no 'batch.size' in a preset: 'batch' has no fields"),
+        ("batch", 2.5, "batch is 2.5; allowed: a value of the kind of 64"),
+        ("recipe", "ttq", "recipe is 'ttq'; allowed: a value of the kind of Recipe("),
+        ("batch", 1, "batch is 1; allowed: 2 or more: BatchNorm needs two"),
+    ],
+)
+def test_what_cannot_be_changed_is_named(path: str, value: str | float, text: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(text)):
+        changed(DIGITS, path, value)
+
+
+def test_settings_are_a_path_and_a_number_or_text() -> None:
+    assert [parsed(text) for text in ("a.b=3", "a=0.5", "a=ttq", "a=true", "a=[1]")] == [
+        ("a.b", 3), ("a", 0.5), ("a", "ttq"), ("a", "true"), ("a", "[1]"),
+    ]  # fmt: skip
+    for text in ("a", "=3", "a="):
+        with pytest.raises(ConfigurationError, match=re.escape(f"setting is {text!r}; allowed: path=value")):
+            parsed(text)
+
+
+def test_every_row_is_a_preset_with_changes_and_reaches_for_known_rows() -> None:
+    for name, row in ROWS.items():
+        assert row.name == name
+        assert row.changed_preset().dataset in NAMES
+        if row.reach.below_row is not None:
+            assert row.reach.below_row[0] in ROWS
+    assert ROWS["mnist-cnn-50"].changed_preset().recipe.layers.density == 0.5
+    with pytest.raises(ConfigurationError, match="no row 'mnist'; known: cifar-resnet8, "):
+        row_named("mnist")

@@ -1,0 +1,114 @@
+"""Runs that are interrupted and go on: the same bytes as in one piece; other runs' files are refused."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from sterna.data import load
+from sterna.quant import LayerRecipe, Recipe
+from sterna.spec.errors import ConfigurationError, ModelError
+from sterna.spec.model_file import network_to_bytes
+from sterna.train import PRESETS, Mlp, Phase, Preset, Progress, train
+from sterna.train.reproducible import chosen_device, reproducible
+
+QUICK = dataclasses.replace(
+    PRESETS["digits-mlp"],
+    topology=Mlp(hidden=(32, 24)),
+    recipe=Recipe(layers=LayerRecipe(weights="ttq", density=0.5)),
+    float_phase=Phase(epochs=2, learning_rate=1e-2, weight_decay=0.01),
+    quantised_phase=Phase(epochs=3, learning_rate=1e-2),
+    distillation=0.5,
+    harden_until=0.7,
+)
+
+
+class InterruptedRunError(Exception):
+    """In place of a power cut."""
+
+
+def interrupted_after(preset: Preset, epochs: int, checkpoint: Path) -> None:
+    """Trains until the next epoch after so many is told of: its checkpoint is not written."""
+    seen: list[Progress] = []
+
+    def stop(entry: Progress) -> None:
+        seen.append(entry)
+        if len(seen) > epochs:
+            raise InterruptedRunError
+
+    with pytest.raises(InterruptedRunError):
+        train(preset, 5, checkpoint=checkpoint, progress=stop)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4])
+def test_an_interrupted_run_goes_on_to_the_same_bytes(epochs: int, tmp_path: Path) -> None:
+    whole = train(QUICK, 5)
+    file = tmp_path / "run.safetensors"
+    interrupted_after(QUICK, epochs, file)
+    told: list[Progress] = []
+    resumed = train(QUICK, 5, checkpoint=file, progress=told.append)
+    assert network_to_bytes(resumed.network) == network_to_bytes(whole.network)
+    assert tuple(told) == resumed.history == whole.history
+    assert resumed.float_accuracy == whole.float_accuracy
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+def test_a_finished_run_is_read_from_its_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "run.safetensors"
+    first = train(QUICK, 5, checkpoint=file)
+    written = file.read_bytes()
+    assert network_to_bytes(train(QUICK, 5, checkpoint=file).network) == network_to_bytes(first.network)
+    assert file.read_bytes() == written
+
+
+@pytest.mark.parametrize("other", ["seed", "preset", "threads"])
+def test_another_runs_checkpoint_is_refused(other: str, tmp_path: Path) -> None:
+    file = tmp_path / "run.safetensors"
+    interrupted_after(QUICK, 1, file)
+    preset = dataclasses.replace(QUICK, batch=32) if other == "preset" else QUICK
+    with pytest.raises(ConfigurationError, match="is the checkpoint of another run"):
+        train(preset, 6 if other == "seed" else 5, checkpoint=file, threads=2 if other == "threads" else 1)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04.", b"\x02\x00\x00\x00\x00\x00\x00\x00{}"])
+def test_what_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "run.safetensors"
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match=re.escape(f"{file} is no checkpoint: ")):
+        train(QUICK, checkpoint=file)
+
+
+def test_the_same_threads_give_the_same_bytes() -> None:
+    first, second = (train(QUICK, 1, threads=2) for _ in range(2))
+    assert network_to_bytes(first.network) == network_to_bytes(second.network)
+
+
+def test_a_gpu_is_taken_if_there_is_one_and_named_if_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert chosen_device() == chosen_device("cuda") == torch.device("cuda")
+    assert chosen_device("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert chosen_device() == torch.device("cpu")
+    with pytest.raises(ConfigurationError, match="device is 'cuda', but torch finds no GPU"):
+        chosen_device("cuda")
+    with pytest.raises(ConfigurationError, match="device is 'tpu'; allowed: cpu, cuda"):
+        chosen_device("tpu")
+
+
+def test_no_threads_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="threads is 0; allowed: 1 or more"), reproducible(0, 0):
+        pass
+
+
+def test_weights_harden_from_float_to_quantised(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = []
+    monkeypatch.setattr("sterna.quant.model.QuantisedModel.harden", lambda _, share: shares.append(share))
+    train(dataclasses.replace(QUICK, quantised_phase=Phase(epochs=6, learning_rate=1e-3), harden_until=0.5))
+    assert shares == [1 / 3, 2 / 3, 1, 1, 1, 1]
+
+
+def test_the_data_are_those_of_the_metric() -> None:
+    digits = load("digits")
+    assert train(QUICK).metric == digits.metric.name == "accuracy"
