@@ -15,6 +15,7 @@ from sterna.cli.run import run
 from sterna.cli.simulate import simulate
 from sterna.cli.train import train
 from sterna.cli.verify import verify
+from sterna.cli.zoo import zoo
 
 app = typer.Typer(
     name="sterna",
@@ -38,6 +39,7 @@ for name, verb in (
     ("eval", evaluate),
     ("run", run),
     ("demo", demo),
+    ("zoo", zoo),
 ):
     app.command(name)(guarded(verb))
 app.add_typer(bench, name="bench")

@@ -1,0 +1,80 @@
+"""The zoo: every card says what its model does, on whatever data are there."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from sterna.cli.verbs import app
+from sterna.data import load
+from sterna.spec.errors import ConfigurationError, DataError
+from sterna.spec.model_file import load_network, packed_bits
+from sterna.train import Phase, held_out_accuracy
+from sterna.train.rows import ROWS
+from sterna.zoo import NAMES, Card, card, network, path_of
+from sterna.zoo.make import TASKS, cycles_of, make
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_has_the_accuracy_and_the_cycles_of_its_card(name: str) -> None:
+    made = card(name)
+    try:
+        dataset = load(made.dataset)
+    except DataError as error:
+        pytest.skip(str(error))
+    model = network(name)
+    # Areas compare float64 errors, whose last bits may differ between machines.
+    tolerance = 0 if made.metric == "accuracy" else 1e-6
+    assert held_out_accuracy(model, dataset) == pytest.approx(made.accuracy, rel=0, abs=tolerance)
+    assert cycles_of(model, dataset) == made.cycles
+    assert made.metric == dataset.metric.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_tells_the_size_and_the_command_of_its_model(name: str) -> None:
+    made, model = card(name), network(name)
+    assert made.name == name
+    assert made.bytes == path_of(name).stat().st_size
+    assert made.bits_per_weight == packed_bits(model) / made.weights
+    assert model.metadata["accuracy"] == made.accuracy
+    assert made.command == f"python -m sterna.zoo.make {name} --seed {model.metadata['seed']}"
+    assert made.task == TASKS[name]
+
+
+def test_models_for_the_zoo_are_rows_and_digits_are_there() -> None:
+    assert TASKS.keys() <= ROWS.keys()
+    assert set(NAMES) <= TASKS.keys()
+    assert "digits-mlp" in NAMES
+
+
+def test_an_unknown_model_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(f"no model 'lion' in the zoo; known: {', '.join(NAMES)}")):
+        card("lion")
+
+
+def test_a_model_is_made_with_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = (("float_phase.epochs", 1), ("quantised_phase.epochs", 1))
+    monkeypatch.setitem(ROWS, "digits-mlp", dataclasses.replace(ROWS["digits-mlp"], changes=changes))
+    make("digits-mlp", 3, tmp_path)
+    made = Card(**json.loads((tmp_path / "digits-mlp.json").read_text()))
+    model = load_network(tmp_path / "digits-mlp.safetensors")
+    assert held_out_accuracy(model, load("digits")) == made.accuracy
+    assert ROWS["digits-mlp"].changed_preset().float_phase == Phase(epochs=1, learning_rate=3e-3, weight_decay=0.05)
+    assert made.command.endswith("digits-mlp --seed 3")
+
+
+def test_the_zoo_is_listed_shown_and_copied_out(tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    assert [each["name"] for each in json.loads(run(app, ["zoo", "--json"]).stdout)] == list(NAMES)
+    assert all(name in run(app, ["zoo"]).stdout for name in NAMES)
+    target = tmp_path / "new" / "m.safetensors"
+    shown = run(app, ["zoo", "digits-mlp", "-o", str(target)])
+    assert "cycles on icebreaker" in shown.stdout
+    assert target.read_bytes() == path_of("digits-mlp").read_bytes()
+    assert json.loads(run(app, ["zoo", "digits-mlp", "--json"]).stdout) == dataclasses.asdict(card("digits-mlp"))
+    failed = run(app, ["zoo", "-o", str(target)])
+    assert failed.exit_code == 1
+    assert failed.stderr.startswith("sterna: --output needs the name of a model: ")
