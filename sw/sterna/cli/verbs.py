@@ -5,6 +5,7 @@ import typer
 from sterna.cli.bench import bench
 from sterna.cli.build import build, export, flash
 from sterna.cli.compile import compile_model
+from sterna.cli.curve import curve
 from sterna.cli.demo import demo
 from sterna.cli.doctor import doctor
 from sterna.cli.evaluate import evaluate
@@ -39,6 +40,7 @@ for name, verb in (
     ("eval", evaluate),
     ("run", run),
     ("demo", demo),
+    ("curve", curve),
     ("zoo", zoo),
 ):
     app.command(name)(guarded(verb))

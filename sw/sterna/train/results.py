@@ -1,0 +1,89 @@
+"""Results that were kept: ``train-ROW.json`` files, what each row should reach, and by how much it falls short."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from sterna.spec.errors import DataError
+from sterna.train.rows import ROWS, Reach
+
+LOWER_IS_BETTER = ("bits per byte",)
+"""Metrics."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """One row's file."""
+
+    row: str
+    seeds: list[int]
+    accuracy: list[float]
+    """By the metric, of each seed's integer network on held-out data."""
+    median: float
+    fp32_median: float
+    bits_per_weight: float
+    """Everything that the model file packs, for each weight of the float model."""
+    metric: str
+    dataset: str
+    fp32: list[float]
+    """Of each seed's float model."""
+    weights: int
+    command: str
+
+
+def read(folder: Path) -> dict[str, Kept]:
+    """All rows kept in a folder, by name. Raises :class:`DataError` naming the file that is none."""
+    names = {field.name for field in fields(Kept)}
+    found = {}
+    for path in sorted(folder.glob("train-*.json")):
+        try:
+            kept = Kept(**json.loads(path.read_text()))
+        except (OSError, TypeError, ValueError) as error:
+            raise DataError(f"{path} does not hold {', '.join(sorted(names))}: {error}") from error
+        found[kept.row] = kept
+    return found
+
+
+def aims(reach: Reach, kept: Kept, others: Mapping[str, Kept]) -> list[tuple[str, float]]:
+    """What a row should reach, in words, and by how much its median is better than that (negative: falls short).
+
+    An aim beside a row that was not kept is left out.
+    """
+    better = -1 if kept.metric in LOWER_IS_BETTER else 1
+    found = []
+    if reach.least is not None:
+        found.append((f"{'≤' if better < 0 else '≥'} {reach.least:.4g}", better * (kept.median - reach.least)))
+    if reach.below_float is not None:
+        margin = better * (kept.median - kept.fp32_median) + reach.below_float
+        found.append((f"at most {reach.below_float:.4g} worse than fp32", margin))
+    if reach.below_row is not None and reach.below_row[0] in others:
+        name, loss = reach.below_row
+        margin = better * (kept.median - others[name].median) + loss
+        found.append((f"at most {loss:.4g} worse than {name}" if loss else f"better than {name}", margin))
+    return found
+
+
+def table(results: Mapping[str, Kept]) -> str:
+    """All kept rows as Markdown, in the order of :data:`ROWS`."""
+    lines = [
+        "| row | data, metric | median (seeds) | fp32 | weights × bits | reach | margin |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in _ordered(results):
+        kept = results[name]
+        reached = aims(ROWS[name].reach, kept, results) if name in ROWS else []
+        seeds = ", ".join(f"{value:.4f}" for value in kept.accuracy)
+        cells = [
+            f"`{name}`", f"{kept.dataset}, {kept.metric}", f"**{kept.median:.4f}** ({seeds})",
+            f"{kept.fp32_median:.4f}", f"{kept.weights} × {kept.bits_per_weight:.2f}",
+            "; ".join(text for text, _ in reached),
+            "; ".join(f"{margin:+.4f}{'' if margin >= 0 else ' short'}" for _, margin in reached),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _ordered(results: Iterable[str]) -> list[str]:
+    order = list(ROWS)
+    return sorted(results, key=lambda name: (order.index(name) if name in order else len(order), name))

@@ -1,0 +1,93 @@
+"""Results that were kept: read strictly, held against what rows should reach, drawn, and written into the docs."""
+
+import dataclasses
+import json
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from sterna.cli.verbs import app
+from sterna.spec.errors import DataError
+from sterna.train.curve import draw, of_task
+from sterna.train.results import Kept, aims, read, table
+from sterna.train.rows import ROWS, Reach
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+DENSE = Kept(
+    row="mnist-cnn", seeds=[0, 1], accuracy=[0.99, 0.994], median=0.992, fp32_median=0.995, bits_per_weight=2.0,
+    metric="accuracy", dataset="mnist", fp32=[0.995, 0.995], weights=28368, command="sterna bench train",
+)  # fmt: skip
+HALF = dataclasses.replace(DENSE, row="mnist-cnn-50", median=0.985, accuracy=[0.98, 0.99])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for kept in (DENSE, HALF):
+        (tmp_path / f"train-{kept.row}.json").write_text(json.dumps(dataclasses.asdict(kept)))
+    return tmp_path
+
+
+def test_rows_are_read_by_name_and_what_is_none_is_refused(folder: Path) -> None:
+    assert read(folder) == {"mnist-cnn": DENSE, "mnist-cnn-50": HALF}
+    (folder / "train-x.json").write_text("{}")
+    with pytest.raises(DataError, match=r"train-x\.json does not hold accuracy, bits_per_weight, command"):
+        read(folder)
+
+
+def test_margins_are_what_a_median_is_better_than_it_had_to_be() -> None:
+    reach = Reach(least=0.99, below_float=0.001, below_row=("mnist-cnn", 0.005))
+    found = aims(reach, HALF, {"mnist-cnn": DENSE})
+    assert [text for text, _ in found] == [
+        "≥ 0.99",
+        "at most 0.001 worse than fp32",
+        "at most 0.005 worse than mnist-cnn",
+    ]
+    assert [margin for _, margin in found] == pytest.approx([-0.005, -0.009, -0.002])
+    assert len(aims(reach, HALF, {})) == 2
+
+
+def test_of_bits_per_byte_less_is_better() -> None:
+    text = dataclasses.replace(DENSE, metric="bits per byte", median=2.5, fp32_median=2.3)
+    found = aims(Reach(least=2.6, below_float=0.1), text, {})
+    assert found[0][0] == "≤ 2.6"
+    assert [margin for _, margin in found] == pytest.approx([0.1, -0.1])
+
+
+def test_the_table_names_shortfalls() -> None:
+    lines = table({"mnist-cnn-50": HALF, "mnist-cnn": DENSE}).splitlines()
+    assert len(lines) == 4
+    assert lines[2].startswith(
+        "| `mnist-cnn` | mnist, accuracy | **0.9920** (0.9900, 0.9940) | 0.9950 | 28368 × 2.00 |"
+    )
+    assert lines[3].endswith("| at most 0.005 worse than mnist-cnn | -0.0020 short |")
+
+
+def test_curves_are_drawn_and_listed(folder: Path, tmp_path: Path) -> None:
+    draw([DENSE, HALF], tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_text().startswith("<?xml")
+    run = CliRunner().invoke
+    out = tmp_path / "plots"
+    found = json.loads(run(app, ["curve", str(folder), "-o", str(out), "--json"]).stdout)
+    assert [Kept(**each) for each in found] == [HALF, DENSE]
+    assert [path.name for path in out.iterdir()] == ["mnist.svg"]
+    assert "0.9800…0.9900" in run(app, ["curve", str(folder), "--data", "mnist"]).stdout
+    failed = run(app, ["curve", str(folder), "--data", "digits"])
+    assert failed.exit_code == 1
+    assert failed.stderr == "sterna: no results of digits; there are some of: mnist\n"
+
+
+def test_no_results_at_all_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=re.escape("no results of any data set; there are some of: none")):
+        of_task(read(tmp_path), None)
+
+
+def test_the_page_holds_what_was_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["training.py", "--check"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(DOCS / "training.py"), run_name="__main__")
+    assert ended.value.code == 0
+    assert read(DOCS / "results").keys() <= ROWS.keys()
