@@ -28,13 +28,14 @@ FOLDER = os.environ.get(source.DATA_VARIABLE)
     ("name", "train", "test"),
     [
         ("fsdd", (2700, 49, 16, 1), (300, 49, 16, 1)),
-        ("skab", (4439, 16, 8, 1), (23291, 16, 8, 1)),
+        ("skab", (4439, 16, 8, 1), (20639, 16, 8, 1)),
+        ("skab_valve2", (4439, 16, 8, 1), (2652, 16, 8, 1)),
         ("nab", (3371, 32, 1, 1), (19250, 32, 1, 1)),
         ("nab_ambient", (1059, 32, 1, 1), (6146, 32, 1, 1)),
     ],
 )
 def test_a_local_folder_gives_the_published_recordings(name, train, test):
-    folder = {"nab_ambient": "nab"}.get(name, name)
+    folder = {"nab_ambient": "nab", "skab_valve2": "skab"}.get(name, name)
     if not (Path(FOLDER) / folder).is_dir():
         pytest.skip(f"STERNA_DATA has no {folder}")
     loaded = data.load(name, FOLDER)

@@ -32,7 +32,8 @@ _LOADERS: dict[str, Callable[[Path | None], Dataset]] = {
     "cifar10": lambda data_dir: load_cifar10("cifar10", data_dir),
     "cifar10_5k": lambda data_dir: load_cifar10("cifar10_5k", data_dir),
     "fsdd": load_fsdd,
-    "skab": load_skab,
+    "skab": lambda data_dir: load_skab("skab", data_dir),
+    "skab_valve2": lambda data_dir: load_skab("skab_valve2", data_dir),
     "nab": lambda data_dir: load_nab("nab", data_dir),
     "nab_ambient": lambda data_dir: load_nab("nab_ambient", data_dir),
 }
@@ -50,7 +51,7 @@ def _path(data_dir: str | Path | None) -> Path | None:
 
 def _sources(name: str) -> tuple[str, dict[str, RemoteFile]]:
     """Folder and files of a data set that can be downloaded."""
-    for module, folder in ((mnist, name), (cifar10, name), (skab, name), (nab, nab.FOLDER), (text, text.FOLDER)):
+    for module, folder in ((mnist, name), (cifar10, name), (skab, skab.FOLDER), (nab, nab.FOLDER), (text, text.FOLDER)):
         if name in module.SOURCES:
             return folder, module.SOURCES[name]
     return name, {}

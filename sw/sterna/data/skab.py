@@ -1,6 +1,7 @@
 """SKAB, the Skoltech anomaly benchmark (Katser and Kozitsin 2020): a water-circulation rig, eight sensors at 1 Hz.
 
-A model learns from the anomaly-free file and is held against 34 runs that are labelled row by row. Every run has its
+A model learns from the anomaly-free file and is held against runs that are labelled row by row: 30 of them in ``skab``;
+the four of the second valve, ``skab_valve2``, are for choosing hyperparameters. Every run has its
 own set points, so each is measured in the mean and standard deviation of its first 400 rows, which the benchmark holds
 to be normal and which are not scored. The anomaly-free file is measured likewise, 400 rows at a time. An image is
 a window of 16 rows; it is anomalous if any of its rows is.
@@ -69,13 +70,18 @@ _DIGESTS = {
     "valve2/3": "86927555d5c523e587d41500bd5dee4e2468289ec1b988ac17755aeae697d7f8",
 }
 
+_BASE = "https://raw.githubusercontent.com/waico/SKAB/master/data/"
+
+FOLDER = "skab"
+"""Of both."""
+
 SOURCES = {
-    "skab": {
-        f"data/{name}.csv": RemoteFile(
-            url=f"https://raw.githubusercontent.com/waico/SKAB/master/data/{name}.csv", sha256=digest
-        )
-        for name, digest in _DIGESTS.items()
+    name: {
+        f"data/{run}.csv": RemoteFile(url=f"{_BASE}{run}.csv", sha256=digest)
+        for run, digest in _DIGESTS.items()
+        if run == _NORMAL or run.startswith("valve2/") == (name == "skab_valve2")
     }
+    for name in ("skab", "skab_valve2")
 }
 
 
@@ -95,11 +101,11 @@ def parse_run(text: str, *, labelled: bool) -> tuple[npt.NDArray[np.float64], np
     return rows[:, : len(SENSORS)], rows[:, len(SENSORS)] == 1 if labelled else np.zeros(len(rows), np.bool_)
 
 
-def load_skab(data_dir: Path | None) -> Dataset:
+def load_skab(name: str, data_dir: Path | None) -> Dataset:
     """Windows of the anomaly-free file, every second, and all of the labelled runs; see :func:`sterna.data.load`."""
     runs = {}
-    for file, remote in SOURCES["skab"].items():
-        path = locate("skab", file, remote, data_dir)
+    for file, remote in SOURCES[name].items():
+        path = locate(FOLDER, file, remote, data_dir, name)
         try:
             runs[file] = parse_run(path.read_text(), labelled=_NORMAL not in file)
         except (OSError, ValueError) as error:
@@ -113,7 +119,7 @@ def load_skab(data_dir: Path | None) -> Dataset:
         images.append(windows(standardised(rows[REFERENCE:], rows[:REFERENCE], least), LENGTH, 1))
         labels.append(any_within(anomalous[REFERENCE:], LENGTH, 1))
     return Dataset(
-        name="skab",
+        name=name,
         train_images=train,
         train_labels=np.zeros(len(train), np.int64),
         test_images=np.concatenate(images),
