@@ -5,11 +5,13 @@ import re
 
 import pytest
 
-from sterna.data import NAMES
+from sterna.data import NAMES, TEXTS
 from sterna.spec.errors import ConfigurationError
 from sterna.train import PRESETS
 from sterna.train.overrides import changed, parsed
+from sterna.train.presets import Preset
 from sterna.train.rows import ROWS, row_named
+from sterna.train.text_presets import TextPreset
 
 DIGITS = PRESETS["digits-mlp"]
 
@@ -59,9 +61,12 @@ def test_settings_are_a_path_and_a_number_or_text() -> None:
 def test_every_row_is_a_preset_with_changes_and_reaches_for_known_rows() -> None:
     for name, row in ROWS.items():
         assert row.name == name
-        assert row.changed_preset().dataset in NAMES
+        preset = row.changed_preset()
+        assert preset.text in TEXTS if isinstance(preset, TextPreset) else preset.dataset in NAMES
         if row.reach.below_row is not None:
             assert row.reach.below_row[0] in ROWS
-    assert ROWS["mnist-cnn-50"].changed_preset().recipe.layers.density == 0.5
+    half = ROWS["mnist-cnn-50"].changed_preset()
+    assert isinstance(half, Preset)
+    assert half.recipe.layers.density == 0.5
     with pytest.raises(ConfigurationError, match="no row 'mnist'; known: cifar-resnet8, "):
         row_named("mnist")

@@ -1,7 +1,8 @@
 """Checkpoints: all that a run is at the end of an epoch, so that it goes on as if nothing had interrupted it.
 
-One safetensors file: tensors of the float model (``twin.…``), of the quantised one (``model.…``), the optimiser's
-(``optimiser.N.…``), the states of both random number generators, and JSON for the rest. Nothing in it is ever executed.
+One safetensors file: tensors of the float model (``float.…``), of the quantised one (``quantised.…``), the
+optimiser's (``optimiser.N.…``), the states of both random number generators, and JSON for the rest. Nothing in it is
+ever executed.
 """
 
 import dataclasses

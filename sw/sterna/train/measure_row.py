@@ -2,49 +2,69 @@
 
 import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sterna.spec.model_file import packed_bits
+from sterna.train.presets import Preset
 from sterna.train.rows import Row
-from sterna.train.training import TrainResult, train
+from sterna.train.text_presets import TextPreset
+from sterna.train.text_training import train_text
+from sterna.train.training import train
 
 Result = dict[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Seed:
+    """What one training gave."""
+
+    metric: str
+    data: str
+    accuracy: float
+    """By the metric, of the integer network on held-out data."""
+    fp32: float
+    """By the metric, of the float model."""
+    weights: int
+    """Of the float model's layers."""
+    bits_per_weight: float
+    """Everything that the model file packs, for each of these weights."""
+
+
+def train_seed(preset: Preset | TextPreset, seed: int, data_dir: Path | None) -> Seed:
+    """Trains a preset of either kind."""
+    if isinstance(preset, TextPreset):
+        text = train_text(preset, seed, data_dir=data_dir)
+        weights = preset.topology.weights
+        return Seed(metric="bits per byte", data=preset.text, accuracy=text.integer_bits, fp32=text.float_bits,
+                    weights=weights, bits_per_weight=packed_bits(text.network) / weights)  # fmt: skip
+    result = train(preset, seed, data_dir=data_dir)
+    weights = result.model.trained_weights
+    return Seed(metric=result.metric, data=preset.dataset, accuracy=result.integer_accuracy, fp32=result.float_accuracy,
+                weights=weights, bits_per_weight=packed_bits(result.network) / weights)  # fmt: skip
+
+
 def measure_row(
-    row: Row,
-    seeds: Sequence[int],
-    *,
-    data_dir: Path | None = None,
-    done: Callable[[TrainResult], None] | None = None,
+    row: Row, seeds: Sequence[int], *, data_dir: Path | None = None, done: Callable[[Seed], None] | None = None
 ) -> tuple[Result, Result]:
     """Trains once for each seed.
 
-    ``done`` is called with each result. Returns what the row prints, and what is kept of it besides: metric, data set,
-    number of weights, every seed's float accuracy. Accuracies are those of the integer networks on held-out data. Bits
-    per weight count everything that the model file packs, for each weight of the float model.
+    ``done`` is called with each result. Returns what the row prints, and what is kept of it besides.
     """
     results = []
     for seed in seeds:
-        results.append(train(row.changed_preset(), seed, data_dir=data_dir))
+        results.append(train_seed(row.changed_preset(), seed, data_dir))
         if done is not None:
             done(results[-1])
-    accuracy = [result.integer_accuracy for result in results]
-    twins = [result.float_accuracy for result in results]
-    bits = statistics.median(packed_bits(result.network) / result.model.trained_weights for result in results)
+    accuracy, twins = [each.accuracy for each in results], [each.fp32 for each in results]
     printed = {
         "row": row.name,
         "seeds": list(seeds),
         "accuracy": accuracy,
         "median": statistics.median(accuracy),
         "fp32_median": statistics.median(twins),
-        "bits_per_weight": bits,
+        "bits_per_weight": statistics.median(each.bits_per_weight for each in results),
     }
-    kept = {
-        "metric": results[0].metric,
-        "dataset": results[0].preset.dataset,
-        "fp32": twins,
-        "weights": results[0].model.trained_weights,
-    }
-    return printed, kept
+    first = results[0]
+    return printed, {"metric": first.metric, "dataset": first.data, "fp32": twins, "weights": first.weights}

@@ -7,12 +7,14 @@ from typing import Any, TypeVar
 from sterna.quant import LayerRecipe
 from sterna.spec.errors import ConfigurationError
 from sterna.train.presets import Preset
+from sterna.train.text_presets import TextPreset
 
 Value = str | int | float
 T = TypeVar("T")
+P = TypeVar("P", Preset, TextPreset)
 
 
-def changed(preset: Preset, path: str, value: Value) -> Preset:
+def changed(preset: P, path: str, value: Value) -> P:
     """The preset with one value changed.
 
     ``path``: names of fields, dots between them. Where a recipe has no own ``first`` or ``last``, one is made of its

@@ -140,9 +140,10 @@ PRESETS = {
             dataset="skab",
             topology=Autoencoder(hidden=(64, 32), code=8),
             recipe=Recipe(),
-            # Longer, and anomalies are reproduced as well: chosen on skab_valve2, which the row's data leave out.
+            # Longer, and the float model reproduces anomalies too: chosen on skab_valve2, which skab leaves out. At a
+            # rate of 3e-3 the quantised model collapses: its loss ends at the variance of the data.
             float_phase=Phase(epochs=10, learning_rate=3e-3),
-            quantised_phase=Phase(epochs=10, learning_rate=3e-3),
+            quantised_phase=Phase(epochs=10, learning_rate=1e-3),
             batch=64,
         ),
     )

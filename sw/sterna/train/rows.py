@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from sterna.spec.errors import ConfigurationError
-from sterna.train.overrides import Value, changed
+from sterna.train.overrides import P, Value, changed
 from sterna.train.presets import Preset, preset_named
+from sterna.train.text_presets import TEXT_PRESETS, TextPreset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +30,17 @@ class Row:
     """Paths and values, see :mod:`sterna.train.overrides`."""
     reach: Reach = Reach()
 
-    def changed_preset(self) -> Preset:
+    def changed_preset(self) -> Preset | TextPreset:
         """The preset with the row's changes."""
-        preset = preset_named(self.preset)
-        for path, value in self.changes:
-            preset = changed(preset, path, value)
-        return preset
+        if self.preset in TEXT_PRESETS:
+            return _with(TEXT_PRESETS[self.preset], self.changes)
+        return _with(preset_named(self.preset), self.changes)
+
+
+def _with(preset: P, changes: tuple[tuple[str, Value], ...]) -> P:
+    for path, value in changes:
+        preset = changed(preset, path, value)
+    return preset
 
 
 def _dense(name: str, **reach: float) -> Row:
@@ -58,6 +64,7 @@ def _weights(preset: str, weights: str) -> Row:
     )  # fmt: skip
 
 
+_FAMILIES = ("ttq", "power-of-three", "binary", "digits5")
 _CIFAR_5K = ("dataset", "cifar10_5k")
 
 ROWS = {
@@ -89,8 +96,10 @@ ROWS = {
             changes=(_CIFAR_5K, ("recipe.layers.weights", "power-of-three")),
             reach=Reach(below_row=("cifar5k-resnet8", 0.0)),
         ),
-        *(_weights("digits-mlp", weights) for weights in ("ttq", "power-of-three", "binary", "digits5")),
-        *(_weights("skab-autoencoder", weights) for weights in ("ttq", "power-of-three", "binary", "digits5")),
+        *(_weights("digits-mlp", weights) for weights in _FAMILIES),
+        *(Row(name=name, preset=name) for name in TEXT_PRESETS),
+        *(_weights(name, weights) for name in TEXT_PRESETS for weights in _FAMILIES),
+        *(_weights("skab-autoencoder", weights) for weights in _FAMILIES),
     )
 }  # fmt: skip
 

@@ -13,12 +13,12 @@ from sterna.data import Dataset, load
 from sterna.quant import ExportReport, QuantisedModel, export_network, prepare
 from sterna.spec.network import IntegerNetwork
 from sterna.train.augment import augmented
-from sterna.train.checkpoint import Checkpoint, Saved
 from sterna.train.objective import objective_of
-from sterna.train.phases import optimiser_of, run_phase, shuffled
-from sterna.train.presets import Phase, Preset, preset_named
-from sterna.train.progress import PhaseName, Progress
+from sterna.train.phases import shuffled
+from sterna.train.presets import Preset, preset_named
+from sterna.train.progress import Progress
 from sterna.train.reproducible import chosen_device, reproducible
+from sterna.train.run import Run
 
 CHUNK = 500
 """Images that are evaluated at a time."""
@@ -90,108 +90,46 @@ def train(
     dataset = load(chosen.dataset, data_dir)
     where = chosen_device(device)
     with reproducible(seed, threads) as generator:
-        run = f"{chosen!r}, seed {seed}, {threads} threads on {where}, torch {torch.__version__}"
-        file = None if checkpoint is None else Checkpoint(path=Path(checkpoint), run=run)
-        trainer = _Trainer(chosen, dataset, generator, where, file, progress)
-        twin, model = trainer.float_model(), trainer.quantised_model()
-        return _result(chosen, seed, dataset, twin.cpu(), model.cpu(), tuple(trainer.history))
+        name = f"{chosen!r}, seed {seed}, {threads} threads on {where}, torch {torch.__version__}"
+        run = Run(name, generator, checkpoint, progress)
+        twin, model = _trained(chosen, dataset, generator, where, run)
+        return _result(chosen, seed, dataset, twin.cpu(), model.cpu(), tuple(run.history))
 
 
-class _Trainer:
-    """Both phases of a run, from a checkpoint on if there is one."""
+def _trained(
+    preset: Preset, dataset: Dataset, generator: torch.Generator, device: torch.device, run: Run
+) -> tuple[nn.Module, QuantisedModel]:
+    """The float twin and the quantised model, both in evaluation mode."""
+    objective = objective_of(dataset)
+    pixels = torch.from_numpy(dataset.train_images.astype(np.float32))
+    classes = torch.from_numpy(dataset.train_labels).to(device)
 
-    def __init__(
-        self,
-        preset: Preset,
-        dataset: Dataset,
-        generator: torch.Generator,
-        device: torch.device,
-        file: Checkpoint | None,
-        progress: Callable[[Progress], None] | None,
-    ) -> None:
-        self._preset = preset
-        self._dataset = dataset
-        self._generator = generator
-        self._device = device
-        self._file = file
-        self._progress = progress
-        self._objective = objective_of(dataset)
-        self._images = torch.from_numpy(dataset.train_images.astype(np.float32))
-        self._labels = torch.from_numpy(dataset.train_labels).to(device)
-        self._modules: dict[str, nn.Module] = {}
-        self.history: list[Progress] = []
-        self._saved: Saved | None = file.load() if file is not None else None
-        for entry in self._saved.history if self._saved else ():
-            self._note(entry)
+    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+        changed = augmented(pixels, preset.augmentation, low=dataset.low, high=dataset.high, generator=generator)
+        return shuffled(changed.to(device), classes, preset.batch, generator)
 
-    def float_model(self) -> nn.Module:
-        """The float twin, trained, in evaluation mode."""
-        dataset = self._dataset
-        twin = self._preset.topology.build(dataset.input.shape, dataset.metric.outputs(dataset)).to(self._device)
+    twin = preset.topology.build(dataset.input.shape, dataset.metric.outputs(dataset)).to(device)
 
-        def loss(images: Tensor, labels: Tensor) -> Tensor:
-            return self._objective.loss(twin(_channels_first(images)), images, labels)
+    def float_loss(images: Tensor, labels: Tensor) -> Tensor:
+        return objective.loss(twin(_channels_first(images)), images, labels)
 
-        self._modules["twin"] = twin
-        self._run("float", twin, self._preset.float_phase, loss, lambda _: None)
-        return twin
+    run.phase("float", twin, preset.float_phase, float_loss, batches)
+    model = prepare(twin.cpu(), preset.recipe, dataset.input).to(device)
+    twin.to(device)
 
-    def quantised_model(self) -> QuantisedModel:
-        """The quantised model, trained, in evaluation mode; needs the twin."""
-        preset, twin = self._preset, self._modules["twin"]
-        model = prepare(twin.cpu(), preset.recipe, self._dataset.input).to(self._device)
-        twin.to(self._device)
+    def quantised_loss(images: Tensor, labels: Tensor) -> Tensor:
+        outputs = model(images)
+        assert isinstance(outputs, Tensor)
+        plain = objective.loss(outputs, images, labels)
+        if not preset.distillation:
+            return plain
+        with torch.no_grad():
+            answers = twin(_channels_first(images))
+        soft = objective.distance(outputs, answers, preset.temperature)
+        return (1 - preset.distillation) * plain + preset.distillation * soft
 
-        def loss(images: Tensor, labels: Tensor) -> Tensor:
-            outputs = model(images)
-            assert isinstance(outputs, Tensor)
-            plain = self._objective.loss(outputs, images, labels)
-            if not preset.distillation:
-                return plain
-            with torch.no_grad():
-                answers = twin(_channels_first(images))
-            soft = self._objective.distance(outputs, answers, preset.temperature)
-            return (1 - preset.distillation) * plain + preset.distillation * soft
-
-        self._modules["model"] = model
-        self._run("quantised", model, preset.quantised_phase, loss, _scheduler(model, preset))
-        return model
-
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        dataset = self._dataset
-        changed = augmented(self._images, self._preset.augmentation, low=dataset.low, high=dataset.high,
-                            generator=self._generator)  # fmt: skip
-        return shuffled(changed.to(self._device), self._labels, self._preset.batch, self._generator)
-
-    def _run(
-        self,
-        name: PhaseName,
-        model: nn.Module,
-        phase: Phase,
-        loss: Callable[[Tensor, Tensor], Tensor],
-        before_epoch: Callable[[int], None],
-    ) -> None:
-        optimiser = optimiser_of(model, phase)
-        saved, epoch, step = self._saved, 0, 0
-        if saved is not None:
-            model.load_state_dict(saved.part("twin" if name == "float" else "model"))
-            if saved.phase != name:  # the float phase is over
-                model.eval()
-                return
-            saved.restore_optimiser(optimiser)
-            saved.restore_random(self._generator)
-            epoch, step = saved.epoch, saved.step
-            self._saved = None
-        epochs = run_phase(name, model, phase, optimiser, loss, self._batches, before_epoch, epoch=epoch, step=step)
-        for entry, steps in epochs:
-            self._note(entry)
-            if self._file is not None:
-                self._file.save(entry, steps, tuple(self.history), self._modules, optimiser, self._generator)
-
-    def _note(self, entry: Progress) -> None:
-        self.history.append(entry)
-        if self._progress is not None:
-            self._progress(entry)
+    run.phase("quantised", model, preset.quantised_phase, quantised_loss, batches, _scheduler(model, preset))
+    return twin, model
 
 
 def _traced(model: QuantisedModel, images: Tensor) -> tuple[npt.NDArray[np.int32], dict[str, float]]:

@@ -39,10 +39,11 @@ def cycles_of(network: IntegerNetwork, dataset: Dataset) -> dict[str, float | No
 
 def make(name: str, seed: int, folder: Path) -> None:
     """Trains and writes a model and its card."""
-    from sterna.train import train
+    from sterna.train import Preset, train
     from sterna.train.rows import row_named
 
     preset = row_named(name).changed_preset()
+    assert isinstance(preset, Preset)
     result = train(preset, seed)
     weights = result.model.trained_weights
     made = Card(

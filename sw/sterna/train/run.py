@@ -1,0 +1,73 @@
+"""A run of several phases: its history, and its checkpoint if it keeps one."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sterna.train.checkpoint import Checkpoint, Saved
+from sterna.train.phases import optimiser_of, run_phase
+from sterna.train.presets import Phase
+from sterna.train.progress import PhaseName, Progress
+
+Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class Run:
+    """Goes through the phases ``float`` and ``quantised``, from a checkpoint on if there is one.
+
+    ``name``: what makes it another run. ``checkpoint``: its file, None for none. ``progress`` is called after each
+    epoch, and with those that the checkpoint tells of.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        generator: torch.Generator,
+        checkpoint: str | Path | None,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self._generator = generator
+        self._file = None if checkpoint is None else Checkpoint(path=Path(checkpoint), run=name)
+        self._progress = progress
+        self._models: dict[str, nn.Module] = {}
+        self.history: list[Progress] = []
+        self._saved: Saved | None = self._file.load() if self._file is not None else None
+        for entry in self._saved.history if self._saved else ():
+            self._note(entry)
+
+    def phase(
+        self,
+        name: PhaseName,
+        model: nn.Module,
+        phase: Phase,
+        loss: Loss,
+        batches: Batches,
+        before_epoch: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Trains a model, or what is left of it; leaves it in evaluation mode."""
+        self._models[name] = model
+        optimiser = optimiser_of(model, phase)
+        saved, epoch, step = self._saved, 0, 0
+        if saved is not None:
+            model.load_state_dict(saved.part(name))
+            if saved.phase != name:  # this phase is over
+                model.eval()
+                return
+            saved.restore_optimiser(optimiser)
+            saved.restore_random(self._generator)
+            epoch, step = saved.epoch, saved.step
+            self._saved = None
+        for entry, steps in run_phase(
+            name, model, phase, optimiser, loss, batches, before_epoch, epoch=epoch, step=step
+        ):
+            self._note(entry)
+            if self._file is not None:
+                self._file.save(entry, steps, tuple(self.history), self._models, optimiser, self._generator)
+
+    def _note(self, entry: Progress) -> None:
+        self.history.append(entry)
+        if self._progress is not None:
+            self._progress(entry)

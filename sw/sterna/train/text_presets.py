@@ -1,0 +1,49 @@
+"""Presets for text: a transformer over bytes at four sizes."""
+
+from dataclasses import dataclass
+
+from sterna.quant import Recipe
+from sterna.spec.errors import ConfigurationError
+from sterna.train.presets import Phase
+from sterna.train.topologies import ByteTransformer
+
+EPOCH = 100
+"""Batches that count as an epoch: text has no end of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextPreset:
+    """Everything that a training run on text depends on, but for its seed."""
+
+    name: str
+    text: str
+    """Name for :func:`sterna.data.load_text`."""
+    topology: ByteTransformer
+    recipe: Recipe
+    float_phase: Phase
+    quantised_phase: Phase
+    batch: int = 32
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ConfigurationError(f"batch is {self.batch!r}; allowed: 1 or more")
+
+    @property
+    def parameters(self) -> int:
+        """All that is trained: linear layers, embedding, positions and gains."""
+        shape = self.topology
+        return shape.weights + (256 + shape.context + 2 * shape.blocks + 1) * shape.width
+
+
+TEXT_PRESETS = {
+    preset.name: preset
+    for preset in (
+        TextPreset(
+            name=f"text-bytelm-{size}", text="tinyshakespeare",
+            topology=ByteTransformer(width=width, heads=4, blocks=blocks, context=64), recipe=Recipe(),
+            float_phase=Phase(epochs=10, learning_rate=3e-3, weight_decay=0.01),
+            quantised_phase=Phase(epochs=10, learning_rate=3e-3),
+        )
+        for size, width, blocks in (("30k", 32, 1), ("100k", 72, 1), ("300k", 100, 2), ("1m", 160, 3))
+    )
+}  # fmt: skip

@@ -1,0 +1,110 @@
+"""Training on text, from a seed to the integer network of the linear layers and the host's part."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sterna.data import load_text
+from sterna.data.metric import bits_per_byte
+from sterna.host import Transformer
+from sterna.quant import ExportReport
+from sterna.spec.network import IntegerNetwork
+from sterna.train.progress import Progress
+from sterna.train.reproducible import chosen_device, reproducible
+from sterna.train.run import Run
+from sterna.train.text_presets import EPOCH, TextPreset
+from sterna.train.transformer import QuantisedTransformer, export_transformer, prepare_transformer
+
+WINDOWS = 64
+"""That are evaluated at a time."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TextResult:
+    """What a training run on text gives."""
+
+    preset: TextPreset
+    seed: int
+    float_bits: float
+    """Bits per byte of the test piece, by the float model and by the one whose linear layers are integers."""
+    integer_bits: float
+    network: IntegerNetwork
+    host: Transformer
+    report: ExportReport
+    model: QuantisedTransformer
+    """In evaluation mode."""
+    history: tuple[Progress, ...]
+
+
+def train_text(
+    preset: TextPreset,
+    seed: int = 0,
+    *,
+    data_dir: str | Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    checkpoint: str | Path | None = None,
+    threads: int = 1,
+    device: str | None = None,
+) -> TextResult:
+    """Trains on random windows of the training piece; everything else as :func:`sterna.train.train`."""
+    text = load_text(preset.text, data_dir)
+    where = chosen_device(device)
+    with reproducible(seed, threads) as generator:
+        name = f"{preset!r}, seed {seed}, {threads} threads on {where}, torch {torch.__version__}"
+        run = Run(name, generator, checkpoint, progress)
+        length = preset.topology.context + 1
+
+        def batches() -> Iterator[tuple[Tensor, Tensor]]:
+            for _ in range(EPOCH):
+                starts = torch.randint(len(text.train) - length + 1, (preset.batch,), generator=generator).numpy()
+                windows = torch.from_numpy(text.train[starts[:, np.newaxis] + np.arange(length)]).to(where)
+                yield windows[:, :-1], windows[:, 1:]
+
+        twin = preset.topology.build().to(where)
+        run.phase("float", twin, preset.float_phase, lambda x, y: _nats(twin, x, y), batches)
+        model = prepare_transformer(twin.cpu(), preset.recipe).to(where)
+        epochs = preset.quantised_phase.epochs
+        run.phase("quantised", model, preset.quantised_phase, lambda x, y: _nats(model, x, y), batches,
+                  lambda epoch: model.prune(min(1.0, 2 * (epoch + 1) / epochs)))  # fmt: skip
+        twin.cpu()
+        model.cpu()
+        float_bits, integer_bits = (held_out_bits(each, text.test, length - 1) for each in (twin, model))
+        metadata = {"preset": preset.name, "text": preset.text, "seed": seed, "bits_per_byte": integer_bits}
+        network, host, report = export_transformer(model, name=preset.name, metadata=metadata)
+        return TextResult(
+            preset=preset,
+            seed=seed,
+            float_bits=float_bits,
+            integer_bits=integer_bits,
+            network=network,
+            host=host,
+            report=report,
+            model=model,
+            history=tuple(run.history),
+        )
+
+
+def _nats(model: nn.Module, text: Tensor, following: Tensor) -> Tensor:
+    """Mean cross-entropy of each next byte, both (n, t)."""
+    return functional.cross_entropy(model(text).flatten(0, 1), following.flatten().long())
+
+
+@torch.no_grad()
+def held_out_bits(model: nn.Module, text: npt.NDArray[np.uint8], context: int) -> float:
+    """Bits per byte of a text, cut into windows that share no byte to predict.
+
+    Every byte but the first is predicted once (the last, incomplete window is left out), from at most ``context`` bytes
+    of its own window: half of that on average, so that a longer look back would do better.
+    """
+    count = (len(text) - 1) // context
+    seen = torch.from_numpy(text[: count * context].reshape(count, context))
+    following = torch.from_numpy(text[1 : count * context + 1].reshape(count, context))
+    pairs = zip(torch.split(seen, WINDOWS), torch.split(following, WINDOWS), strict=True)
+    total = sum(float(_nats(model, x, y)) * len(x) for x, y in pairs)
+    return bits_per_byte(total / count)
