@@ -76,7 +76,7 @@ class Uniform(nn.Module):
 
 def test_bits_are_a_mean_over_every_byte_of_whole_windows() -> None:
     text = np.array([1, 2, 3, 4, 0, 0, 0, 0, 0, 9, 9], np.uint8)
-    # Two windows of four: five bytes that cost eight bits, three zeros after zeros that cost none. The rest is left out.
+    # Two windows of four: five bytes that cost eight bits, three zeros after zeros that cost none.
     assert held_out_bits(Uniform(), text, 4) == pytest.approx(8 * 4 / 8, abs=0.01)
 
 

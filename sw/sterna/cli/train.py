@@ -54,6 +54,9 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Change the preset, such as quantised_phase.epochs=5 or recipe.layers.weights=ttq."),
     ] = None,
+    layers: Annotated[
+        Path | None, typer.Option(help="Recipes by layer, as `sterna sensitivity` and `sterna budget` write them.")
+    ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(help="File to write after each epoch; training goes on from it if it is there.")
     ] = None,
@@ -71,6 +74,10 @@ def train(
     chosen = preset_named(preset)
     for setting in settings or ():
         chosen = changed(chosen, *parsed(setting))
+    if layers is not None:
+        from sterna.cli.plan import read_layers
+
+        chosen = chosen.with_layers(read_layers(layers))
     with work() as shown:
         result = train_and_save(chosen, seed, output, data_dir, shown, metrics=metrics, checkpoint=checkpoint,
                                 threads=threads, device=device)  # fmt: skip

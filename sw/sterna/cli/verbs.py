@@ -11,6 +11,7 @@ from sterna.cli.doctor import doctor
 from sterna.cli.evaluate import evaluate
 from sterna.cli.import_model import import_model
 from sterna.cli.output import guarded
+from sterna.cli.plan import budget, sensitivity
 from sterna.cli.prove import prove
 from sterna.cli.run import run
 from sterna.cli.simulate import simulate
@@ -40,6 +41,8 @@ for name, verb in (
     ("eval", evaluate),
     ("run", run),
     ("demo", demo),
+    ("sensitivity", sensitivity),
+    ("budget", budget),
     ("curve", curve),
     ("zoo", zoo),
 ):

@@ -1,5 +1,7 @@
 """Presets: task, topology and recipe as plain values, not code."""
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sterna.quant import LayerRecipe, Recipe
@@ -40,6 +42,20 @@ class Preset:
     harden_until: float = 0.0
     """Share of the quantised phase over which weights move from their float values to the quantised ones; 0: they are
     quantised at once."""
+
+    def with_layers(self, layers: Mapping[str, Mapping[str, str | int | float]]) -> "Preset":
+        """The preset with layers of the integer network changed, by name: fields of :class:`LayerRecipe` and their
+        values, such as a sensitivity pass or a budget of cycles gives; what is not given is as in ``recipe.layers``.
+        Raises :class:`ConfigurationError`.
+        """
+        known = {field.name for field in dataclasses.fields(LayerRecipe)}
+        named = []
+        for name, values in layers.items():
+            if not values.keys() <= known:
+                wrong = ", ".join(sorted(values.keys() - known))
+                raise ConfigurationError(f"layer {name!r} has {wrong}; allowed: {', '.join(sorted(known))}")
+            named.append((name, dataclasses.replace(self.recipe.layers, **values)))  # type: ignore[arg-type]
+        return dataclasses.replace(self, recipe=dataclasses.replace(self.recipe, named=(*named, *self.recipe.named)))
 
     def __post_init__(self) -> None:
         def check(name: str, ok: bool, allowed: str) -> None:

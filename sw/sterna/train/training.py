@@ -18,7 +18,7 @@ from sterna.train.phases import shuffled
 from sterna.train.presets import Preset, preset_named
 from sterna.train.progress import Progress
 from sterna.train.reproducible import chosen_device, reproducible
-from sterna.train.run import Run
+from sterna.train.run import Batches, Run
 
 CHUNK = 500
 """Images that are evaluated at a time."""
@@ -96,24 +96,39 @@ def train(
         return _result(chosen, seed, dataset, twin.cpu(), model.cpu(), tuple(run.history))
 
 
+def _epochs(preset: Preset, dataset: Dataset, generator: torch.Generator, device: torch.device) -> Batches:
+    """Gives an epoch of augmented batches whenever it is called."""
+    pixels = torch.from_numpy(dataset.train_images.astype(np.float32))
+    classes = torch.from_numpy(dataset.train_labels).to(device)
+
+    def epoch() -> Iterator[tuple[Tensor, Tensor]]:
+        changed = augmented(pixels, preset.augmentation, low=dataset.low, high=dataset.high, generator=generator)
+        return shuffled(changed.to(device), classes, preset.batch, generator)
+
+    return epoch
+
+
+def float_twin(
+    preset: Preset, dataset: Dataset, generator: torch.Generator, device: torch.device, run: Run
+) -> nn.Module:
+    """The float model, trained, in evaluation mode."""
+    objective = objective_of(dataset)
+    twin = preset.topology.build(dataset.input.shape, dataset.metric.outputs(dataset)).to(device)
+
+    def loss(images: Tensor, labels: Tensor) -> Tensor:
+        return objective.loss(twin(_channels_first(images)), images, labels)
+
+    run.phase("float", twin, preset.float_phase, loss, _epochs(preset, dataset, generator, device))
+    return twin
+
+
 def _trained(
     preset: Preset, dataset: Dataset, generator: torch.Generator, device: torch.device, run: Run
 ) -> tuple[nn.Module, QuantisedModel]:
     """The float twin and the quantised model, both in evaluation mode."""
     objective = objective_of(dataset)
-    pixels = torch.from_numpy(dataset.train_images.astype(np.float32))
-    classes = torch.from_numpy(dataset.train_labels).to(device)
-
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
-        changed = augmented(pixels, preset.augmentation, low=dataset.low, high=dataset.high, generator=generator)
-        return shuffled(changed.to(device), classes, preset.batch, generator)
-
-    twin = preset.topology.build(dataset.input.shape, dataset.metric.outputs(dataset)).to(device)
-
-    def float_loss(images: Tensor, labels: Tensor) -> Tensor:
-        return objective.loss(twin(_channels_first(images)), images, labels)
-
-    run.phase("float", twin, preset.float_phase, float_loss, batches)
+    batches = _epochs(preset, dataset, generator, device)
+    twin = float_twin(preset, dataset, generator, device, run)
     model = prepare(twin.cpu(), preset.recipe, dataset.input).to(device)
     twin.to(device)
 
