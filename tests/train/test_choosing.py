@@ -12,6 +12,7 @@ from sterna.cli.plan import read_layers
 from sterna.cli.verbs import app
 from sterna.compiler import model_cycles
 from sterna.data import load
+from sterna.data.metric import RECONSTRUCTION_AUC
 from sterna.quant import Recipe, export_network
 from sterna.spec.configuration import configuration_named
 from sterna.spec.errors import ConfigurationError
@@ -63,30 +64,24 @@ def test_no_loss_at_all_allowed_is_kept_to_as_well() -> None:
 def test_a_negative_loss_and_data_without_classes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match=re.escape("loss is -0.1; allowed: 0 or more")):
         sensitivity(QUICK, -0.1)
-    windows = dataclasses.replace(load("digits"), name="windows", metric=load_auc())
+    windows = dataclasses.replace(load("digits"), name="windows", metric=RECONSTRUCTION_AUC)
     with pytest.raises(ConfigurationError, match="windows is measured by AUC; allowed: sets of classes"):
         split(windows)
 
 
-def load_auc() -> object:
-    from sterna.data.metric import RECONSTRUCTION_AUC
-
-    return RECONSTRUCTION_AUC
-
-
 @pytest.fixture(scope="module")
 def budgets() -> dict[float, CycleBudget]:
-    return {cycles: cycle_budget(QUICK, ICEBREAKER, cycles) for cycles in (190, 230, 1e6)}
+    return {cycles: cycle_budget(QUICK, ICEBREAKER, cycles) for cycles in (75, 79, 1e6)}
 
 
 def test_densities_fit_their_budget_and_a_larger_one_prunes_less(budgets: dict[float, CycleBudget]) -> None:
     assert set(budgets[1e6].densities.values()) == {1.0}
-    assert budgets[190].total <= 190 < budgets[230].total <= 230 < budgets[1e6].total
-    for name in budgets[190].densities:
-        assert budgets[190].densities[name] <= budgets[230].densities[name]
-        assert all(counts == tuple(sorted(counts, reverse=True)) for counts in budgets[190].cycles.values())
-        assert budgets[190].kept[name][0] == 1.0
-        assert len(budgets[190].kept[name]) == len(DENSITIES)
+    assert budgets[75].total <= 75 < budgets[79].total <= 79 < budgets[1e6].total
+    for name in budgets[75].densities:
+        assert budgets[75].densities[name] <= budgets[79].densities[name]
+        assert all(counts == tuple(sorted(counts, reverse=True)) for counts in budgets[75].cycles.values())
+        assert budgets[75].kept[name][0] == 1.0
+        assert len(budgets[75].kept[name]) == len(DENSITIES)
 
 
 def test_the_total_is_the_cycle_models(budgets: dict[float, CycleBudget]) -> None:
@@ -117,12 +112,12 @@ def test_layers_change_by_name_and_unknown_fields_are_named() -> None:
 def test_what_a_pass_writes_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(PRESETS, "quick", QUICK)
     run, plan, model = CliRunner().invoke, tmp_path / "plan.json", tmp_path / "m.safetensors"
-    printed = json.loads(run(app, ["budget", "quick", "--cycles", "200", "-o", str(plan), "--json"]).stdout)
+    printed = json.loads(run(app, ["budget", "quick", "--cycles", "75", "-o", str(plan), "--json"]).stdout)
     assert printed["densities"] == {name: values["density"] for name, values in read_layers(plan).items()}
     short = ["--set", "quantised_phase.epochs=1", "-o", str(model)]
     assert run(app, ["train", "quick", "--layers", str(plan), *short]).exit_code == 0
     assert len(load_network(model).layers) == 3
-    assert "chosen" in run(app, ["budget", "quick", "--cycles", "200"]).stdout
+    assert "chosen" in run(app, ["budget", "quick", "--cycles", "75"]).stdout
     assert "five digits everywhere" in run(app, ["sensitivity", "quick", "-o", str(plan)]).stdout
     assert read_layers(plan)["dense0"]["weights"].startswith("digits")
     assert set(json.loads(run(app, ["sensitivity", "quick", "--json"]).stdout)) == {

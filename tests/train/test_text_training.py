@@ -45,17 +45,18 @@ def test_text_is_learned_by_float_and_ternary_models() -> None:
     assert result.report.differing == 0
     assert result.network.metadata["bits_per_byte"] == result.integer_bits
     assert isinstance(result.host, Transformer)
-    assert [entry.phase for entry in result.history] == ["float"] * 2 + ["quantised"] * 2
+    assert [entry.phase for entry in result.history] == ["float"] * 2 + ["reference"] * 2 + ["quantised"] * 2
 
 
-def test_the_same_seed_gives_the_same_bytes_interrupted_or_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5])
+def test_the_same_seed_gives_the_same_bytes_interrupted_or_not(epochs: int, tmp_path: Path) -> None:
     whole = train_text(QUICK, 4)
     count = 0
 
     def stop(_: object) -> None:
         nonlocal count
         count += 1
-        if count > 2:
+        if count > epochs:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
@@ -63,6 +64,7 @@ def test_the_same_seed_gives_the_same_bytes_interrupted_or_not(tmp_path: Path) -
     resumed = train_text(QUICK, 4, checkpoint=tmp_path / "run.safetensors")
     assert network_to_bytes(resumed.network) == network_to_bytes(whole.network)
     assert resumed.history == whole.history
+    assert resumed.float_bits == whole.float_bits
 
 
 class Uniform(nn.Module):

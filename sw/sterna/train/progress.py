@@ -9,7 +9,8 @@ from typing import Literal
 
 from sterna.spec.errors import ConfigurationError
 
-PhaseName = Literal["float", "quantised"]
+PhaseName = Literal["float", "reference", "quantised"]
+"""In this order; ``reference`` is the float model trained on, for comparison."""
 
 
 @dataclass(frozen=True, kw_only=True)

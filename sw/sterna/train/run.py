@@ -16,7 +16,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Run:
-    """Goes through the phases ``float`` and ``quantised``, from a checkpoint on if there is one.
+    """Goes through phases in order, from a checkpoint on if there is one.
 
     ``name``: what makes it another run. ``checkpoint``: its file, None for none. ``progress`` is called after each
     epoch, and with those that the checkpoint tells of.

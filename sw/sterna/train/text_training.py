@@ -1,5 +1,6 @@
 """Training on text, from a seed to the integer network of the linear layers and the host's part."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +33,9 @@ class TextResult:
     preset: TextPreset
     seed: int
     float_bits: float
-    """Bits per byte of the test piece, by the float model and by the one whose linear layers are integers."""
+    """Bits per byte of the test piece, by a float model that was trained for as many steps as both phases have."""
     integer_bits: float
+    """By the model whose linear layers are integers."""
     network: IntegerNetwork
     host: Transformer
     report: ExportReport
@@ -68,13 +70,15 @@ def train_text(
 
         twin = preset.topology.build().to(where)
         run.phase("float", twin, preset.float_phase, lambda x, y: _nats(twin, x, y), batches)
+        reference = copy.deepcopy(twin)
+        run.phase("reference", reference, preset.quantised_phase, lambda x, y: _nats(reference, x, y), batches)
         model = prepare_transformer(twin.cpu(), preset.recipe).to(where)
         epochs = preset.quantised_phase.epochs
         run.phase("quantised", model, preset.quantised_phase, lambda x, y: _nats(model, x, y), batches,
                   lambda epoch: model.prune(min(1.0, 2 * (epoch + 1) / epochs)))  # fmt: skip
-        twin.cpu()
+        reference.cpu()
         model.cpu()
-        float_bits, integer_bits = (held_out_bits(each, text.test, length - 1) for each in (twin, model))
+        float_bits, integer_bits = (held_out_bits(each, text.test, length - 1) for each in (reference, model))
         metadata = {"preset": preset.name, "text": preset.text, "seed": seed, "bits_per_byte": integer_bits}
         network, host, report = export_transformer(model, name=preset.name, metadata=metadata)
         return TextResult(
