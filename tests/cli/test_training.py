@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 from sterna.cli.verbs import app
+from sterna.data import Text
 from sterna.spec.model_file import load_network
 
 QUICK = ("--set", "float_phase.epochs=1", "--set", "quantised_phase.epochs=2")
@@ -74,3 +76,24 @@ def test_a_row_prints_exactly_six_values_and_keeps_the_rest(quick_row: str, tmp_
 def test_an_unknown_row_and_wrong_seeds_are_one_line() -> None:
     fails("no row 'mnist'; known: cifar", "bench", "train", "--row", "mnist")
     fails("seeds are '0,a'; allowed: whole numbers", "bench", "train", "--row", "mnist-tfc", "--seeds", "0,a")
+
+
+def test_text_is_trained_into_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sterna.host import load_transformer
+    from sterna.train import text_training
+
+    content = np.frombuffer(b"she sells sea shells by the sea shore. " * 40, np.uint8).copy()
+    shells = Text(name="shells", train=content, validation=content, test=content[:200])
+    monkeypatch.setattr(text_training, "load_text", lambda *_: shells)
+    monkeypatch.setattr(text_training, "EPOCH", 3)
+    model = tmp_path / "t.safetensors"
+    arguments = ("train", "text-bytelm-30k", *QUICK, "-o", model, "--metrics", tmp_path / "m.jsonl",
+                 "--plots", tmp_path / "plots")  # fmt: skip
+    assert "held-out bits per byte: float" in sterna(*arguments).stdout
+    host = load_transformer(tmp_path / "t.host.safetensors", load_network(model))
+    assert host.shape.width == 32
+    assert len((tmp_path / "m.jsonl").read_text().splitlines()) == 1 + 2 + 2
+    assert len(list((tmp_path / "plots").iterdir())) == 2
+    found = json.loads(sterna(*arguments, "--json").stdout)
+    assert found["bits_per_byte"].keys() == {"float", "golden"}
+    fails("--layers is for presets of images", *arguments, "--layers", model)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sterna.cli.output import Work, print_json, print_table, work
+from sterna.cli.train_text import train_text
+from sterna.spec.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from sterna.train import Preset, TrainResult
@@ -70,7 +72,18 @@ def train(
     from sterna.spec.model_file import bits_per_weight
     from sterna.train import preset_named
     from sterna.train.overrides import changed, parsed
+    from sterna.train.text_presets import TEXT_PRESETS
 
+    if preset in TEXT_PRESETS:
+        if layers is not None:
+            raise ConfigurationError(f"--layers is for presets of images; {preset} is one for text")
+        text = TEXT_PRESETS[preset]
+        for setting in settings or ():
+            text = changed(text, *parsed(setting))
+        with work() as shown:
+            train_text(text, seed, output, data_dir, shown, metrics, plots, json,
+                       checkpoint=checkpoint, threads=threads, device=device)  # fmt: skip
+        return
     chosen = preset_named(preset)
     for setting in settings or ():
         chosen = changed(chosen, *parsed(setting))

@@ -141,7 +141,7 @@ PRESETS = {
             augmentation=Augmentation(shift=3),
         ),
         Preset(
-            name="speech-dscnn",  # 6,784 weights
+            name="speech-dscnn",  # 6,848 weights
             dataset="fsdd",
             topology=DsCnn(channels=32, blocks=4),
             recipe=Recipe(),
