@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from sterna.cli.verbs import app
 from sterna.spec.errors import DataError
 from sterna.train.curve import draw, of_task
-from sterna.train.results import Kept, aims, read, table
+from sterna.train.results import Kept, aims, gaps_closed, read, table
 from sterna.train.rows import ROWS, Reach
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -64,6 +64,18 @@ def test_the_table_names_shortfalls() -> None:
         "| `mnist-cnn` | mnist, accuracy | **0.9920** (0.9900, 0.9940) | 0.9950 | 28368 × 2.00 |"
     )
     assert lines[3].endswith("| at most 0.005 worse than mnist-cnn | -0.0020 short |")
+
+
+def test_the_share_of_a_gap_that_is_closed_counts_in_the_metrics_direction() -> None:
+    def row(name: str, median: float, metric: str) -> Kept:
+        return dataclasses.replace(DENSE, row=name, median=median, fp32_median=0.9, metric=metric)
+
+    for metric, ternary, other in (("accuracy", 0.8, 0.85), ("bits per byte", 1.0, 0.95)):
+        pair = {"a": row("a", ternary, metric), "a-power-of-three": row("a-power-of-three", other, metric)}
+        assert gaps_closed(pair) == {"a": pytest.approx(0.5)}
+    assert gaps_closed({"a": row("a", 0.8, "accuracy")}) == {}
+    no_loss = {"a": row("a", 0.95, "accuracy"), "a-power-of-three": row("a-power-of-three", 0.9, "accuracy")}
+    assert gaps_closed(no_loss) == {}
 
 
 def test_curves_are_drawn_and_listed(folder: Path, tmp_path: Path) -> None:

@@ -84,6 +84,21 @@ def table(results: Mapping[str, Kept]) -> str:
     return "\n".join(lines)
 
 
+def gaps_closed(results: Mapping[str, Kept], weights: str = "power-of-three") -> dict[str, float]:
+    """By row: share of what its ternary median lacks to the float models' that another weight quantiser regains.
+
+    For rows of which both were kept, and where ternary loses: 1 is all of it, below 0 is worse than ternary.
+    """
+    found = {}
+    for name, kept in results.items():
+        other = results.get(f"{name}-{weights}")
+        better = -1 if kept.metric in LOWER_IS_BETTER else 1
+        lacking = better * (kept.fp32_median - kept.median)
+        if other is not None and lacking > 0:
+            found[name] = better * (other.median - kept.median) / lacking
+    return found
+
+
 def _ordered(results: Iterable[str]) -> list[str]:
     order = list(ROWS)
     return sorted(results, key=lambda name: (order.index(name) if name in order else len(order), name))
