@@ -1,6 +1,7 @@
 """Runs that are interrupted and go on: the same bytes as in one piece; other runs' files are refused."""
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from sterna.quant import LayerRecipe, Recipe
 from sterna.spec.errors import ConfigurationError, ModelError
 from sterna.spec.model_file import network_to_bytes
 from sterna.train import PRESETS, Mlp, Phase, Preset, Progress, train
-from sterna.train.reproducible import chosen_device, reproducible
+from sterna.train.reproducible import CUBLAS, chosen_device, reproducible
 
 QUICK = dataclasses.replace(
     PRESETS["digits-mlp"],
@@ -87,7 +88,10 @@ def test_the_same_threads_give_the_same_bytes() -> None:
 
 def test_a_gpu_is_taken_if_there_is_one_and_named_if_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv(CUBLAS[0], "before")
+    monkeypatch.delenv(CUBLAS[0])
     assert chosen_device() == chosen_device("cuda") == torch.device("cuda")
+    assert os.environ[CUBLAS[0]] == CUBLAS[1]
     assert chosen_device("cpu") == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert chosen_device() == torch.device("cpu")

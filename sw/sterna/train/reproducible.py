@@ -1,5 +1,6 @@
 """Where a run computes, and what makes the same seed give the same bytes."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,18 +9,21 @@ import torch
 from sterna.spec.errors import ConfigurationError
 
 DEVICES = ("cpu", "cuda")
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+"""Without this variable deterministic matrix products are refused on a GPU."""
 
 
 def chosen_device(name: str | None = None) -> torch.device:
     """The named device, by default a GPU if there is one. Raises :class:`ConfigurationError` for one that is not."""
     there = torch.cuda.is_available()
-    if name is None:
-        return torch.device("cuda" if there else "cpu")
-    if name not in DEVICES:
+    chosen = name or ("cuda" if there else "cpu")
+    if chosen not in DEVICES:
         raise ConfigurationError(f"device is {name!r}; allowed: {', '.join(DEVICES)}")
-    if name == "cuda" and not there:
-        raise ConfigurationError("device is 'cuda', but torch finds no GPU; leave it out to train on the CPU")
-    return torch.device(name)
+    if chosen == "cuda":
+        if not there:
+            raise ConfigurationError("device is 'cuda', but torch finds no GPU; leave it out to train on the CPU")
+        os.environ.setdefault(*CUBLAS)
+    return torch.device(chosen)
 
 
 @contextmanager
