@@ -1,11 +1,14 @@
 """What ``sterna train`` does with a preset for text."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from sterna.cli.output import Work, print_json
+
+if TYPE_CHECKING:
+    from sterna.train.text_presets import TextPreset
 
 
 def host_file(output: Path) -> Path:
@@ -14,10 +17,10 @@ def host_file(output: Path) -> Path:
 
 
 def train_text(
-    preset: Any, seed: int, output: Path, data_dir: Path | None, work: Work, metrics: Path | None, plots: Path | None,
+    preset: "TextPreset", seed: int, output: Path, data_dir: Path | None, work: Work, metrics: Path | None, plots: Path | None,
     json: bool, **options: Any,
 ) -> None:  # fmt: skip
-    """Trains a :class:`sterna.train.text_presets.TextPreset`, writes both files and prints bits per byte."""
+    """Trains, writes both files and prints bits per byte. ``options``: of ``sterna.train.text_training.train_text``."""
     from sterna.host import save_transformer
     from sterna.spec.model_file import packed_bits, save_network
     from sterna.train import MetricsFile, Progress
