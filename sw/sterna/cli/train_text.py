@@ -17,8 +17,8 @@ def host_file(output: Path) -> Path:
 
 
 def train_text(
-    preset: "TextPreset", seed: int, output: Path, data_dir: Path | None, work: Work, metrics: Path | None, plots: Path | None,
-    json: bool, **options: Any,
+    preset: "TextPreset", seed: int, output: Path, data_dir: Path | None, work: Work, metrics: Path | None,
+    plots: Path | None, json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Trains, writes both files and prints bits per byte. ``options``: of ``sterna.train.text_training.train_text``."""
     from sterna.host import save_transformer

@@ -108,9 +108,11 @@ PRESETS = {
             dataset="mnist",
             topology=Mlp(hidden=(256, 256, 256), activation="hardtanh"),
             recipe=Recipe(layers=LayerRecipe(act_bits=2), last=LayerRecipe()),
-            float_phase=Phase(epochs=10, learning_rate=3e-3),
+            float_phase=Phase(epochs=15, learning_rate=3e-3),
             quantised_phase=Phase(epochs=40, learning_rate=3e-3),
             batch=200,
+            augmentation=Augmentation(rotation=8, zoom=0.1, shift=1),
+            distillation=0.5,
         ),
         Preset(
             name="mnist-cnn",  # 28,368 weights
