@@ -3,8 +3,8 @@
 A model learns from the anomaly-free file and is held against runs that are labelled row by row: 30 of them in ``skab``;
 the four of the second valve, ``skab_valve2``, are for choosing hyperparameters. Every run has its
 own set points, so each is measured in the mean and standard deviation of its first 400 rows, which the benchmark holds
-to be normal and which are not scored. The anomaly-free file is measured likewise, 400 rows at a time. An image is
-a window of 16 rows; it is anomalous if any of its rows is.
+to be normal (by the labels they are, but for 296 of ``other/2``) and which are not scored. The anomaly-free file is
+measured likewise, 400 rows at a time. An image is a window of 16 rows; it is anomalous if any of its rows is.
 """
 
 from pathlib import Path
