@@ -148,7 +148,7 @@ PRESETS = {
             topology=DsCnn(channels=32, blocks=4),
             recipe=Recipe(),
             float_phase=Phase(epochs=30, learning_rate=3e-3, weight_decay=0.05),
-            quantised_phase=Phase(epochs=30, learning_rate=3e-3),
+            quantised_phase=Phase(epochs=90, learning_rate=3e-3),
             batch=50,
             augmentation=Augmentation(zoom=0.1, shift=3),
             distillation=0.5,
