@@ -57,7 +57,7 @@ def _blocks(preset: str, density: float, loss: float) -> Row:
 
 
 def _weights(preset: str, weights: str) -> Row:
-    """All layers with another weight quantiser; better than TWN, which the preset has, is hoped for."""
+    """Another weight quantiser in all layers but a first and last of their own; better than TWN is hoped for."""
     return Row(
         name=f"{preset}-{weights}", preset=preset, changes=(("recipe.layers.weights", weights),),
         reach=Reach(below_row=(preset, 0.0)),
