@@ -15,7 +15,9 @@ from typer.testing import CliRunner, Result
 from interop.graphs import mlp
 from sterna.cli.evaluate import equal_images
 from sterna.cli.verbs import app
+from sterna.sim.configurations import SIMULATED
 from sterna.sim.networks import random_dense
+from sterna.spec.configuration import STANDARD
 from sterna.spec.image import Image
 from sterna.spec.model_file import load_network, save_network
 
@@ -145,8 +147,8 @@ def test_errors_are_one_line_with_exit_code_1(model: Path, images: Path, tmp_pat
     absent = tmp_path / "absent.safetensors"
     fails("cannot read model file", "eval", absent)
     fails("not a model file", "compile", tmp_path / "bad.safetensors")
-    fails("no configuration 'no'; known: icebreaker", "compile", model, "--configuration", "no")
-    fails("no configuration 'no'; known: bench-4x16, icebreaker", "simulate", "no")
+    fails(f"no configuration 'no'; known: {', '.join(sorted(STANDARD))}", "compile", model, "--configuration", "no")
+    fails(f"no configuration 'no'; known: {', '.join(sorted(SIMULATED))}", "simulate", "no")
     fails("no configuration 'no'", "eval", model, "--on", "sim:no")
     fails("no data set 'no'; known: digits", "eval", model, "--data", "no")
     fails("no preset 'no'; known: cifar-resnet8, digits-mlp", "train", "no")
