@@ -7,8 +7,10 @@
 What can be imported: chains (branches too, where they do not join) of matrix products and convolutions with quantised
 weights, whatever elementwise functions by channel lie between them as long as they end in a quantiser, and pools; see
 ``SUPPORTED``. Refused, by layer: quantisers that meet exact halves, which QONNX rounds to the even neighbour and no
-multiplier, bias and shift does, such as powers of two for all scales without a BatchNorm between; and inputs of unsigned
-8 bits, which need nine with a sign. QONNX: Pappalardo 2022, "QONNX: Representing Arbitrary-Precision Quantized Neural Networks".
+multiplier, bias and shift does, such as powers of two for all scales without a BatchNorm between; and inputs of
+unsigned 8 bits, which need nine with a sign.
+
+QONNX: Pappalardo 2022, "QONNX: Representing Arbitrary-Precision Quantized Neural Networks".
 """
 
 import os
