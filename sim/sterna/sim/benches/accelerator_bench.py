@@ -19,7 +19,7 @@ from sterna.sim.bench import parameters
 from sterna.sim.link import Answer, Link
 from sterna.sim.networks import random_dense, random_images, random_network
 from sterna.sim.streams import Handle, Monitor, Scoreboard, Sink, Source, start
-from sterna.spec.configuration import CHUNK, FORMAT_VERSION, Configuration
+from sterna.spec.configuration import CHUNK, FORMAT_VERSION, Configuration, Primitive
 from sterna.spec.frames import (
     MAX_CONTENT,
     MAX_RESULT,
@@ -44,13 +44,18 @@ Pending = list[tuple[TensorPlace, list[Answer]]]
 """Outputs of one run, and the answers that will hold them."""
 
 
+def configuration_of(parameters: dict[str, Any]) -> Configuration:
+    """A configuration from its fields as JSON holds them."""
+    return Configuration(**parameters | {"weights_in": Primitive(parameters["weights_in"])})
+
+
 class Bench:
     """The top with agents at both ends, and the network that it is to run."""
 
     def __init__(self, dut: Handle) -> None:
         given: dict[str, Any] = {"seed": 0, "stalls": 0.5, "widths": (64, 24, 10), "images": 6, "density": 0.5}
         given |= parameters()
-        self.configuration = Configuration(**given["configuration"])
+        self.configuration = configuration_of(given["configuration"])
         self.random = np.random.default_rng(given["seed"])
         self.dut = dut
         if "layers" in given:
