@@ -15,6 +15,11 @@ Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
+def run_name(preset: object, seed: int, threads: int, device: torch.device) -> str:
+    """Everything that a run's bytes depend on."""
+    return f"{preset!r}, seed {seed}, {threads} threads on {device}, torch {torch.__version__}"
+
+
 class Run:
     """Goes through phases in order, from a checkpoint on if there is one.
 

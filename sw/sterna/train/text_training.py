@@ -18,7 +18,7 @@ from sterna.quant import ExportReport
 from sterna.spec.network import IntegerNetwork
 from sterna.train.progress import Progress
 from sterna.train.reproducible import chosen_device, reproducible
-from sterna.train.run import Run
+from sterna.train.run import Run, run_name
 from sterna.train.text_presets import EPOCH, TextPreset
 from sterna.train.transformer import QuantisedTransformer, export_transformer, prepare_transformer
 
@@ -58,8 +58,7 @@ def train_text(
     text = load_text(preset.text, data_dir)
     where = chosen_device(device)
     with reproducible(seed, threads) as generator:
-        name = f"{preset!r}, seed {seed}, {threads} threads on {where}, torch {torch.__version__}"
-        run = Run(name, generator, checkpoint, progress)
+        run = Run(run_name(preset, seed, threads, where), generator, checkpoint, progress)
         length = preset.topology.context + 1
 
         def batches() -> Iterator[tuple[Tensor, Tensor]]:

@@ -18,7 +18,7 @@ from sterna.train.phases import shuffled
 from sterna.train.presets import Preset, preset_named
 from sterna.train.progress import Progress
 from sterna.train.reproducible import chosen_device, reproducible
-from sterna.train.run import Batches, Run
+from sterna.train.run import Batches, Run, run_name
 
 CHUNK = 500
 """Images that are evaluated at a time."""
@@ -90,8 +90,7 @@ def train(
     dataset = load(chosen.dataset, data_dir)
     where = chosen_device(device)
     with reproducible(seed, threads) as generator:
-        name = f"{chosen!r}, seed {seed}, {threads} threads on {where}, torch {torch.__version__}"
-        run = Run(name, generator, checkpoint, progress)
+        run = Run(run_name(chosen, seed, threads, where), generator, checkpoint, progress)
         twin, model = _trained(chosen, dataset, generator, where, run)
         return _result(chosen, seed, dataset, twin.cpu(), model.cpu(), tuple(run.history))
 
