@@ -15,6 +15,7 @@ class Streaming:
         self._segments = image.segments
         self._configuration = configuration
         self._streamed = [index for index, segment in enumerate(image.segments) if segment.sections]
+        self._overlaps: dict[tuple[int, int], bool] = {}
         self._present: set[int] = set()
         self._running: int | None = None
 
@@ -35,9 +36,11 @@ class Streaming:
         self._present = {other for other in self._present if not self._lies_over(segment, other)} | {segment}
 
     def _lies_over(self, one: int, other: int) -> bool:
-        return one != other and overlap(
-            self._segments[one].sections, self._segments[other].sections, self._configuration
-        )
+        pair = min(one, other), max(one, other)
+        if pair not in self._overlaps:  # asked for again in every run
+            first, second = (self._segments[segment].sections for segment in pair)
+            self._overlaps[pair] = one != other and overlap(first, second, self._configuration)
+        return self._overlaps[pair]
 
     def started(self, segment: int) -> None:
         self._running = segment
