@@ -36,6 +36,7 @@ from sterna.spec.frames import (
     MAX_RESULT,
     WINDOW_BYTES,
     WINDOW_FRAMES,
+    WRITE_HEADER_BYTES,
     Opcode,
     StartFlag,
     Status,
@@ -44,9 +45,8 @@ from sterna.spec.frames import (
     read_arguments,
     result_arguments,
     start_arguments,
-    write_header,
 )
-from sterna.spec.image import Image, Section, TensorPlace, word_bytes
+from sterna.spec.image import Image, Section, TensorPlace, write_requests
 from sterna.spec.network import IntegerNetwork, Shape
 from sterna.spec.registers import MAGIC, Register, State
 
@@ -61,8 +61,8 @@ SLOWEST_CLOCK = 10_000
 LONGEST_RUN = 300.0
 """Seconds that a run may take at most, whatever the image's estimate says."""
 
-_WRITE_BYTES = WINDOW_BYTES // WINDOW_FRAMES - CRC_BYTES - 6
-"""Words per WRITE: so that as many are on their way as the window allows (a frame of 640 bytes would be alone)."""
+_WRITE_BYTES = WINDOW_BYTES // WINDOW_FRAMES - CRC_BYTES - 2
+"""Arguments of a WRITE: so that as many are on their way as the window allows (a frame of 640 bytes would be alone)."""
 
 
 @dataclass(frozen=True)
@@ -413,15 +413,11 @@ class Device:
 
     def _write_sections(self, sections: tuple[Section, ...], progress: Progress | None = None) -> None:
         total, written = sum(len(section.data) for section in sections), 0
-        for section in sections:
-            size = word_bytes(section.region, self.configuration)
-            step = _WRITE_BYTES // size * size
-            for at in range(0, len(section.data), step):
-                words = section.data[at : at + step]
-                self._session.submit(Opcode.WRITE, write_header(section.region, section.address + at // size) + words)
-                written += len(words)
-                if progress:
-                    progress(written, total)
+        for arguments in write_requests(sections, self.configuration, _WRITE_BYTES):
+            self._session.submit(Opcode.WRITE, arguments)
+            written += len(arguments) - WRITE_HEADER_BYTES
+            if progress:
+                progress(written, total)
 
     def _submit_input(self, image: Image, slot: int, tensor: npt.NDArray[np.int8]) -> None:
         self._submit_tensor(image.input, slot * image.slot_offset, tensor)

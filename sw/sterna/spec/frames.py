@@ -112,6 +112,8 @@ class StartFlag(IntEnum):
     """Issue unstored zero blocks too, as zeros (to measure what skipping saves)."""
 
 
+WRITE_HEADER_BYTES = 4
+"""Of WRITE's arguments, before its words."""
 MAX_RESULT = MAX_CONTENT - 2
 """Most activations that one RESULT returns."""
 _crc32c = anycrc.Model("CRC32C")
@@ -157,7 +159,7 @@ def read_arguments(register: int, count: int) -> bytes:
 
 
 def write_header(region: int, address: int) -> bytes:
-    return struct.pack("<BI", region, address)[:4]
+    return struct.pack("<BI", region, address)[:WRITE_HEADER_BYTES]
 
 
 def commit_arguments(crc: int) -> bytes:

@@ -13,6 +13,7 @@ is written again for each run, over what an earlier segment needed, while the se
 import json
 import struct
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from enum import IntEnum
 from itertools import accumulate
@@ -22,7 +23,7 @@ from sterna.spec import strict_json
 from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS
 from sterna.spec.configuration import FORMAT_VERSION, Configuration
 from sterna.spec.errors import EncodingError, ImageError
-from sterna.spec.frames import crc32c
+from sterna.spec.frames import MAX_CONTENT, WRITE_HEADER_BYTES, crc32c, write_header
 from sterna.spec.layout import TensorLayout
 from sterna.spec.strict_json import brief
 
@@ -83,6 +84,17 @@ class Section:
     region: Region
     address: int
     data: bytes
+
+
+def write_requests(
+    sections: Iterable[Section], configuration: Configuration, most: int = MAX_CONTENT - 2
+) -> Iterator[bytes]:
+    """The arguments of the WRITE requests for sections in order, at most ``most`` bytes each, whole words in each."""
+    for section in sections:
+        size = word_bytes(section.region, configuration)
+        step = (most - WRITE_HEADER_BYTES) // size * size
+        for at in range(0, len(section.data), step):
+            yield write_header(section.region, section.address + at // size) + section.data[at : at + step]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ Parameters: ``configuration`` (its fields), ``seed``, ``stalls``, ``widths`` of 
 """
 
 import struct
-from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
@@ -31,14 +30,9 @@ from sterna.spec.frames import (
     read_arguments,
     result_arguments,
     start_arguments,
-    write_header,
 )
-from sterna.spec.image import Image, Section, TensorPlace, word_bytes
+from sterna.spec.image import Image, Section, TensorPlace, write_requests
 from sterna.spec.registers import MAGIC, Register, State
-
-WRITE_BYTES = MAX_CONTENT - 2 - 4
-"""Most bytes of words in one WRITE."""
-
 
 Pending = list[tuple[TensorPlace, list[Answer]]]
 """Outputs of one run, and the answers that will hold them."""
@@ -86,17 +80,13 @@ class Bench:
     async def load(self) -> None:
         """Writes the image, pipelined, and has it checked."""
         await self.link.call(Opcode.BEGIN, self.image.digest)
-        written = [await self.link.submit(Opcode.WRITE, words) for words in self._writes(self.image.sections)]
+        written = [
+            await self.link.submit(Opcode.WRITE, words)
+            for words in write_requests(self.image.sections, self.configuration)
+        ]
         for answer in written:
             await self.link.result(answer)
         await self.link.call(Opcode.COMMIT, commit_arguments(self.image.payload_crc()))
-
-    def _writes(self, sections: tuple[Section, ...]) -> Iterator[bytes]:
-        for section in sections:
-            size = word_bytes(section.region, self.configuration)
-            step = WRITE_BYTES // size * size
-            for at in range(0, len(section.data), step):
-                yield write_header(section.region, section.address + at // size) + section.data[at : at + step]
 
     async def infer(self, flags: int) -> None:
         """Runs all images through the two slots in turn and scores the outputs against golden."""
@@ -121,7 +111,7 @@ class Bench:
             under_way, slot = self.under_way
             if overlap(under_way, segment.sections, self.configuration):
                 await self.link.submit(Opcode.RESULT, result_arguments(slot, image.outputs[0].word, 1))
-            for words in self._writes(segment.sections):
+            for words in write_requests(segment.sections, self.configuration):
                 await self.link.submit(Opcode.WRITE, words)
             run = start_arguments(image.ops[image.first_op(index)].entry, offset, flags, segment.ops)
             await self.link.submit(Opcode.START, run)
