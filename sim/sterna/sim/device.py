@@ -17,6 +17,7 @@ from amaranth.lib import wiring
 
 from sterna.flow.verilog import Verilog, to_verilog
 from sterna.sim.configurations import simulated
+from sterna.sim.held_reset import HeldReset
 from sterna.sim.verilate import Progress, quiet, verilate
 from sterna.spec.errors import ConfigurationError, DeviceLostError, DeviceTimeoutError, ToolError
 
@@ -64,7 +65,7 @@ def build_device(
     Raises :class:`ConfigurationError` for an unknown name, :class:`ToolError` if a build tool is missing or fails.
     """
     progress("writing Verilog")
-    verilog = _accelerator_verilog(name) if component is None else to_verilog(component)
+    verilog = _accelerator_verilog(name) if component is None else to_verilog(HeldReset(component))
     flags = []
     if coverage:
         flags = ["--coverage-line", "--coverage-toggle"]
@@ -79,7 +80,7 @@ def _accelerator_verilog(name: str) -> Verilog:
     from sterna.build_id import build_id
 
     configuration = simulated(name)
-    return to_verilog(Accelerator(configuration=configuration, build_id=build_id(configuration)))
+    return to_verilog(HeldReset(Accelerator(configuration=configuration, build_id=build_id(configuration))))
 
 
 def _options(

@@ -235,6 +235,7 @@ public:
         top->rst = 1;
         for (int i = 0; i < RESET_CYCLES; ++i) edge();
         top->rst = 0;
+        edge();  // for a reset that is held in a register
     }
 
     void run(int count) {
