@@ -21,8 +21,9 @@ from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import WORD_BITS
 from sterna.spec.image import Region
 
-TAG_QUEUE = 8
-"""Outputs between the sequencer and capture: one scanned, three before the lanes, four in the pipeline."""
+TAG_QUEUE = 4
+"""Outputs between the sequencer and capture. Each takes at least four cycles there (``pe / requantisers``), and the
+shortest needs about twelve from one to the other."""
 
 READ_PATIENCE = 15
 """Cycles that a read of the link waits for one in which no feeder reads."""
@@ -31,10 +32,11 @@ READ_PATIENCE = 15
 class Core(wiring.Component):
     """Runs programs over the memories that ``write`` and ``inputs`` fill; see DESIGN §4 for the organisation.
 
-    Pipeline of a block: decide · address · memory · operands · tree · accumulate. It holds as a whole (``flow`` low)
-    while an output's sums are complete and the one before has not left capture. Its first two stages also hold for a
-    cycle (``step`` low) when ``reads`` borrows the activation memory and has waited in vain for a cycle that is free,
-    and when ``write`` brings a block while feeders read others: weights may lie in memory with a single port.
+    Pipeline of a block: decide · address · memory · operands · tree, a cycle a level · accumulate. It holds as a whole
+    (``flow`` low) while an output's sums are complete and the one before has not left capture. Its first two stages
+    also hold for a cycle (``step`` low) when ``reads`` borrows the activation memory and has waited in vain for a cycle
+    that is free, and when ``write`` brings a block while feeders read others: weights may lie in memory with a single
+    port.
 
     Flow: ``write`` waits while the pipeline holds, with blocks at the memories' outputs; ``inputs`` gives way to the
     requantiser at the banks' write ports; ``starts`` is taken when idle; a read is answered two cycles later, one at a

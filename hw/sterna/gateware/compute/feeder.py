@@ -21,8 +21,9 @@ class Feeder(wiring.Component):
     After an output's last position
     the feeder waits (``complete``) until all feeders are there (``advance``).
 
-    Flow: ``chunks.ready`` says that there is room; a chunk counts when all feeders have it (``take``). Issue moves with
-    ``step``. ``block`` and ``word`` come a cycle after the decision, with ``read``; ``present`` goes with them.
+    Flow: ``chunks.ready`` says that nothing is queued, straight from a flip-flop, so that the scanner's reads do not
+    hang on what is issued; a chunk counts when all feeders have room (``take``). Issue moves with ``step``. ``block``
+    and ``word`` come a cycle after the decision, with ``read``; ``present`` goes with them.
     Throughput: one position a cycle. Sources: zero-skip masks, SparTen (Gondimalla 2019); queues, EIE (Han 2016).
     """
 
@@ -85,53 +86,46 @@ class Feeder(wiring.Component):
             with m.If(~fetched.half):
                 m.d.sync += after.eq(begin + self.stored)
 
-        # Queue: what comes goes to `current` if that is free and nothing is queued, else to `queued`.
+        # Queue: what comes, while nothing is queued, goes to `current` if that is free, else to `queued`.
         current = Signal(entry)
         queued = Signal(entry)
         holding, waiting = Signal(), Signal()
-        rest = Signal(CHUNK)
+        less_one, rest = Signal(CHUNK), Signal(CHUNK)
         leaving = Signal()
         enters = Signal()
         m.d.comb += [
-            rest.eq(current.mask & (current.mask - 1)),
+            less_one.eq(current.mask - 1),
+            rest.eq(current.mask & less_one),
             self.complete.eq(holding & current.last & (rest == 0)),
             leaving.eq(~holding | (self.step & (rest == 0) & (~current.last | self.advance))),
-            self.chunks.ready.eq(~waiting | leaving),
+            self.chunks.ready.eq(~waiting),
             enters.eq(self.take & ~fetched.half & (arriving.mask.any() | fetched.last)),
         ]
         with m.If(self.step):
             m.d.sync += current.mask.eq(rest)
         with m.If(leaving):
-            m.d.sync += [holding.eq(waiting | enters), waiting.eq(waiting & enters)]
-            with m.If(waiting):
-                m.d.sync += current.eq(queued)
-            with m.Else():
-                m.d.sync += [current.eq(arriving), current.mask.eq(Mux(enters, arriving.mask, 0))]
+            m.d.sync += [holding.eq(waiting | enters), waiting.eq(0), current.eq(Mux(waiting, queued, arriving))]
         with m.Elif(enters):
             m.d.sync += waiting.eq(1)
-        with m.If(enters):
+        with m.If(self.take):
             m.d.sync += queued.eq(arriving)
 
-        # Decision, and a cycle later the addresses: popcount and adder together would set the clock.
-        lowest = Signal(CHUNK)
-        below = Signal(CHUNK)
-        pointer, rank = Signal(block_bits), Signal(OFFSET_BITS)
-        word, index = Signal.like(self.word), Signal(OFFSET_BITS)
+        # Decision. The addresses are registered behind their adders, where a flip-flop takes no cell of its own.
+        lowest, below = Signal(CHUNK), Signal(CHUNK)
+        rank, index = Signal(OFFSET_BITS), Signal(OFFSET_BITS)
         m.d.comb += [
             lowest.eq(current.mask & ~rest),
-            below.eq(lowest - 1),
+            below.eq(~current.mask & less_one),
+            rank.eq(_population((current.blocks & below)[: CHUNK - 1])),
+            index.eq(Cat(*((lowest & _positions_with_bit(k)).any() for k in range(OFFSET_BITS)))),
             self.holding.eq(holding),
-            self.issuing.eq(current.mask.any()),
-            self.block.eq(pointer + rank),
-            self.word.eq(word + index),
+            self.issuing.eq(holding & current.mask.any()),
         ]
         with m.If(self.step):
             m.d.sync += [
                 self.read.eq(self.issuing),
-                pointer.eq(current.pointer),
-                rank.eq(_population((current.blocks & below)[: CHUNK - 1])),
-                word.eq(current.word),
-                index.eq(Cat(*((lowest & _positions_with_bit(k)).any() for k in range(OFFSET_BITS)))),
+                self.block.eq(current.pointer + rank),
+                self.word.eq(current.word + index),
                 self.present.eq((current.live & lowest).any()),
             ]
         return m

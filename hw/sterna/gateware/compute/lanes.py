@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,13 +15,15 @@ class Lanes(wiring.Component):
     Feeders broadcast x and -x once, so a product is one 4-input function per bit: the trit's low bit gates, its high
     bit selects the sign. Inputs whose ``gates`` bit is low count as zero whatever stands on them.
 
-    Latency: three cycles from inputs to ``sums`` (operands, tree, accumulator). ``sums`` is complete in the cycle in
-    which ``last`` is high; the accumulators are zero again in the next. Everything holds while ``flow`` is low.
-    Overflow: none; the compiler bounds sums.
+    Latency from inputs to ``sums``: a cycle for the operands, one for each level of the adder tree, one for the
+    accumulator. (Registers between the levels cost no cells, and keep yosys from making carry-save adders of the tree,
+    which take two LUTs a bit more.) ``sums`` is complete in the cycle in which ``last`` is high; the accumulators are
+    zero again in the next. Everything holds while ``flow`` is low. Overflow: none; the compiler bounds sums.
     """
 
     def __init__(self, *, configuration: Configuration):
         self.configuration = c = configuration
+        self.levels = max(1, (c.simd - 1).bit_length())
         super().__init__({
             "flow": In(1),
             "clear": In(1),  # no run is under way: accumulators are kept at zero
@@ -37,28 +39,37 @@ class Lanes(wiring.Component):
         m = Module()
         c = self.configuration
 
-        # Data registers have no reset, so that `clear` and `final` become the flip-flops' own and take no logic.
+        # Data registers have no reset, so that `clear`, `final` and the gates become the flip-flops' own and take no
+        # logic.
         plus = Signal(data.ArrayLayout(signed(c.act_bits), c.simd), reset_less=True)
         minus = Signal.like(plus)
         trits = Signal(data.ArrayLayout(data.ArrayLayout(2, c.pe), c.simd), reset_less=True)
-        operands_final = Signal()
-        tree_final = Signal()
+        final = Signal(1 + self.levels)  # behind operands and each level
+        m.d.comb += self.last.eq(final[-1])
         with m.If(self.flow):
-            m.d.sync += [trits.eq(self.trits), operands_final.eq(self.final), tree_final.eq(operands_final)]
+            m.d.sync += [trits.eq(self.trits), final.eq(Cat(self.final, final))]
             for j in range(c.simd):
-                gated = Mux(self.gates[j], self.activations[j], 0)
-                m.d.sync += [plus[j].eq(gated), minus[j].eq(-gated)]
+                m.d.sync += [plus[j].eq(self.activations[j]), minus[j].eq(_negated(self.activations[j]))]
+                with m.If(~self.gates[j]):
+                    m.d.sync += [plus[j].eq(0), minus[j].eq(0)]
 
-        m.d.comb += self.last.eq(tree_final)
         for p in range(c.pe):
-            products = [
-                Mux(trits[j][p][0], Mux(trits[j][p][1], minus[j], plus[j]), 0).as_signed() for j in range(c.simd)
-            ]
-            while len(products) > 1:  # balanced tree
-                products = [sum(products[k + 1 : k + 2], products[k]) for k in range(0, len(products), 2)]
-            tree = Signal(products[0].shape(), name=f"tree_{p}", reset_less=True)
+            values = [Mux(trits[j][p][0], Mux(trits[j][p][1], minus[j], plus[j]), 0).as_signed() for j in range(c.simd)]
+            for level in range(self.levels):
+                sums = [sum(values[k + 1 : k + 2], values[k]) for k in range(0, len(values), 2)]
+                values = [
+                    Signal(total.shape(), name=f"tree_{p}_{level}_{k}", reset_less=True) for k, total in enumerate(sums)
+                ]
+                with m.If(self.flow):
+                    m.d.sync += [value.eq(total) for value, total in zip(values, sums, strict=True)]
             accumulator = Signal(signed(c.acc_bits), name=f"accumulator_{p}", reset_less=True)
-            m.d.comb += self.sums[p].eq(accumulator + tree)
+            m.d.comb += self.sums[p].eq(accumulator + values[0])
             with m.If(self.flow):
-                m.d.sync += [tree.eq(products[0]), accumulator.eq(Mux(tree_final | self.clear, 0, self.sums[p]))]
+                m.d.sync += accumulator.eq(Mux(self.last | self.clear, 0, self.sums[p]))
         return m
+
+
+def _negated(x: Value) -> Value:
+    """-x, for x above the least value: each bit turned if one below it is set. iCE40 would spend a cell a bit to
+    invert what a carry chain subtracts."""
+    return Cat(x[k] ^ x[:k].any() for k in range(len(x))).as_signed()

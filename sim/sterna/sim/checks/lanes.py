@@ -30,7 +30,7 @@ def check_sums(rng: random.Random, c: Configuration, simulate: Simulate) -> None
 
     async def drive(ctx: Any) -> None:
         nothing = [0] * c.simd, [False] * c.simd, [[0] * c.pe] * c.simd, False
-        for x, gates, trits, final in [*steps, *[nothing] * 4]:
+        for x, gates, trits, final in [*steps, *[nothing] * 5]:
             ctx.set(dut.activations, x)
             ctx.set(dut.gates, sum(gate << j for j, gate in enumerate(gates)))
             ctx.set(dut.trits, [[t & 3 for t in lane] for lane in trits])
