@@ -277,12 +277,17 @@ class Core(wiring.Component):
         reading, bank = Signal(), Signal.like(self.reads.payload.bank)
         held = Signal()
         take = Signal()
-        blocks_written = self._writing & (self.write.region == Region.WEIGHTS)
+        # `flow` comes late: whatever does not depend on it stands ready when it does.
+        readable, borrowed = Signal(), Signal()
         value = Signal(signed(c.act_bits))
         m.d.comb += [
-            self.reads.ready.eq(self._flow & ~reading & ~held & (~wanted | (patience == READ_PATIENCE))),
+            readable.eq(~reading & ~held & (~wanted | (patience == READ_PATIENCE))),
+            self.reads.ready.eq(self._flow & readable),
             take.eq(self.reads.valid & self.reads.ready),
-            self._step.eq(self._flow & ~(wanted & (take | blocks_written))),
+            borrowed.eq(
+                wanted & ((self.reads.valid & readable) | (self.write.valid & (self.write.region == Region.WEIGHTS)))
+            ),
+            self._step.eq(self._flow & ~borrowed),
             self.read_values.valid.eq(held),
             self.read_values.payload.eq(value),
         ]
