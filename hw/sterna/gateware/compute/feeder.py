@@ -21,9 +21,8 @@ class Feeder(wiring.Component):
     After an output's last position
     the feeder waits (``complete``) until all feeders are there (``advance``).
 
-    Flow: ``chunks.ready`` says that nothing is queued, straight from a flip-flop, so that the scanner's reads do not
-    hang on what is issued; a chunk counts when all feeders have room (``take``). Issue moves with ``step``. ``block``
-    and ``word`` come a cycle after the decision, with ``read``; ``present`` goes with them.
+    Flow: ``chunks.ready`` says that there is room; a chunk counts when all feeders have it (``take``). Issue moves with
+    ``step``. ``block`` and ``word`` come a cycle after the decision, with ``read``; ``present`` goes with them.
     Throughput: one position a cycle. Sources: zero-skip masks, SparTen (Gondimalla 2019); queues, EIE (Han 2016).
     """
 
@@ -86,7 +85,8 @@ class Feeder(wiring.Component):
             with m.If(~fetched.half):
                 m.d.sync += after.eq(begin + self.stored)
 
-        # Queue: what comes, while nothing is queued, goes to `current` if that is free, else to `queued`.
+        # Queue: what comes goes to `current` if that is free and nothing is queued, else to `queued`. (Room that only
+        # a queue of which nothing is leaving has would shorten the longest path, but cost the demo 7 % of its cycles.)
         current = Signal(entry)
         queued = Signal(entry)
         holding, waiting = Signal(), Signal()
@@ -98,13 +98,17 @@ class Feeder(wiring.Component):
             rest.eq(current.mask & less_one),
             self.complete.eq(holding & current.last & (rest == 0)),
             leaving.eq(~holding | (self.step & (rest == 0) & (~current.last | self.advance))),
-            self.chunks.ready.eq(~waiting),
+            self.chunks.ready.eq(~waiting | leaving),
             enters.eq(self.take & ~fetched.half & (arriving.mask.any() | fetched.last)),
         ]
         with m.If(self.step):
             m.d.sync += current.mask.eq(rest)
         with m.If(leaving):
-            m.d.sync += [holding.eq(waiting | enters), waiting.eq(0), current.eq(Mux(waiting, queued, arriving))]
+            m.d.sync += [
+                holding.eq(waiting | enters),
+                waiting.eq(waiting & enters),
+                current.eq(Mux(waiting, queued, arriving)),
+            ]
         with m.Elif(enters):
             m.d.sync += waiting.eq(1)
         with m.If(self.take):
