@@ -12,13 +12,13 @@ from sterna.spec.configuration import Configuration
 class Lanes(wiring.Component):
     """``pe`` accumulators over ``simd`` inputs: ``sum_p = Σ_cycles Σ_j trits_j[p] · activations_j``.
 
-    Feeders broadcast x and -x once, so a product is one 4-input function per bit: the trit's low bit gates, its high
-    bit selects the sign. Inputs whose ``gates`` bit is low count as zero whatever stands on them.
+    -x is worked out once for all lanes, so a product is one 4-input function per bit: the trit's low bit gates, its
+    high bit selects the sign. Inputs whose ``gates`` bit is low count as zero whatever stands on them.
 
-    Latency from inputs to ``sums``: a cycle for the operands, one for each level of the adder tree, one for the
+    Latency from inputs to ``sums``: a cycle for the products, one for each level of the adder tree, one for the
     accumulator. (Registers between the levels cost no cells, and keep yosys from making carry-save adders of the tree,
-    which take two LUTs a bit more.) ``sums`` is complete in the cycle in which ``last`` is high; the accumulators are
-    zero again in the next. Everything holds while ``flow`` is low. Overflow: none; the compiler bounds sums.
+    which take two LUTs a bit more.) ``sums`` are the accumulators, complete in the cycle in which ``last`` is high;
+    with the next they begin anew. Everything holds while ``flow`` is low. Overflow: none; the compiler bounds sums.
     """
 
     def __init__(self, *, configuration: Configuration):
@@ -26,7 +26,7 @@ class Lanes(wiring.Component):
         self.levels = max(1, (c.simd - 1).bit_length())
         super().__init__({
             "flow": In(1),
-            "clear": In(1),  # no run is under way: accumulators are kept at zero
+            "clear": In(1),  # no run is under way: nothing is accumulated
             "activations": In(data.ArrayLayout(signed(c.act_bits), c.simd)),
             "gates": In(c.simd),
             "trits": In(data.ArrayLayout(data.ArrayLayout(2, c.pe), c.simd)),
@@ -39,22 +39,25 @@ class Lanes(wiring.Component):
         m = Module()
         c = self.configuration
 
-        # Data registers have no reset, so that `clear`, `final` and the gates become the flip-flops' own and take no
-        # logic.
-        plus = Signal(data.ArrayLayout(signed(c.act_bits), c.simd), reset_less=True)
-        minus = Signal.like(plus)
-        trits = Signal(data.ArrayLayout(data.ArrayLayout(2, c.pe), c.simd), reset_less=True)
-        final = Signal(1 + self.levels)  # behind operands and each level
-        m.d.comb += self.last.eq(final[-1])
+        final = Signal(2 + self.levels)  # behind products, each level, and accumulators
+        begin = Signal()
+        m.d.comb += [self.last.eq(final[-1]), begin.eq(self.last | self.clear)]
+        minus = Signal.like(self.activations)
+        m.d.comb += [minus[j].eq(_negated(self.activations[j])) for j in range(c.simd)]
         with m.If(self.flow):
-            m.d.sync += [trits.eq(self.trits), final.eq(Cat(self.final, final))]
-            for j in range(c.simd):
-                m.d.sync += [plus[j].eq(self.activations[j]), minus[j].eq(_negated(self.activations[j]))]
-                with m.If(~self.gates[j]):
-                    m.d.sync += [plus[j].eq(0), minus[j].eq(0)]
+            m.d.sync += final.eq(Cat(self.final, final))
 
+        # Data registers have no reset, so that the gates become the flip-flops' own and take no logic.
         for p in range(c.pe):
-            values = [Mux(trits[j][p][0], Mux(trits[j][p][1], minus[j], plus[j]), 0).as_signed() for j in range(c.simd)]
+            values = []
+            for j in range(c.simd):
+                x, trit = self.activations[j], self.trits[j][p]
+                product = Signal(signed(c.act_bits), name=f"product_{p}_{j}", reset_less=True)
+                with m.If(self.flow):
+                    m.d.sync += product.eq(Mux(trit[0], Mux(trit[1], minus[j], x), 0))
+                    with m.If(~self.gates[j]):
+                        m.d.sync += product.eq(0)
+                values.append(product)
             for level in range(self.levels):
                 sums = [sum(values[k + 1 : k + 2], values[k]) for k in range(0, len(values), 2)]
                 values = [
@@ -63,9 +66,9 @@ class Lanes(wiring.Component):
                 with m.If(self.flow):
                     m.d.sync += [value.eq(total) for value, total in zip(values, sums, strict=True)]
             accumulator = Signal(signed(c.acc_bits), name=f"accumulator_{p}", reset_less=True)
-            m.d.comb += self.sums[p].eq(accumulator + values[0])
-            with m.If(self.flow):
-                m.d.sync += accumulator.eq(Mux(self.last | self.clear, 0, self.sums[p]))
+            m.d.comb += self.sums[p].eq(accumulator)
+            with m.If(self.flow):  # the choice takes the adder's free LUT input
+                m.d.sync += accumulator.eq(Mux(begin, values[0], accumulator + values[0]))
         return m
 
 
