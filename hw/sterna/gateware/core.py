@@ -194,7 +194,6 @@ class Core(wiring.Component):
         m.d.comb += [
             self._flow.eq(~lanes.last | capture.ready),
             lanes.flow.eq(self._flow),
-            lanes.clear.eq(~self.running),
             lanes.final.eq(self._final[1]),
             capture.load.eq(lanes.last),
             capture.sums.eq(lanes.sums),

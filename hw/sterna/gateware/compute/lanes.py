@@ -19,6 +19,7 @@ class Lanes(wiring.Component):
     accumulator. (Registers between the levels cost no cells, and keep yosys from making carry-save adders of the tree,
     which take two LUTs a bit more.) ``sums`` are the accumulators, complete in the cycle in which ``last`` is high;
     with the next they begin anew. Everything holds while ``flow`` is low. Overflow: none; the compiler bounds sums.
+    A reset lasts as long as the latency at least, with gates low: it empties the tree through its first registers.
     """
 
     def __init__(self, *, configuration: Configuration):
@@ -26,7 +27,6 @@ class Lanes(wiring.Component):
         self.levels = max(1, (c.simd - 1).bit_length())
         super().__init__({
             "flow": In(1),
-            "clear": In(1),  # no run is under way: nothing is accumulated
             "activations": In(data.ArrayLayout(signed(c.act_bits), c.simd)),
             "gates": In(c.simd),
             "trits": In(data.ArrayLayout(data.ArrayLayout(2, c.pe), c.simd)),
@@ -40,14 +40,13 @@ class Lanes(wiring.Component):
         c = self.configuration
 
         final = Signal(2 + self.levels)  # behind products, each level, and accumulators
-        begin = Signal()
-        m.d.comb += [self.last.eq(final[-1]), begin.eq(self.last | self.clear)]
+        m.d.comb += self.last.eq(final[-1])
         minus = Signal.like(self.activations)
         m.d.comb += [minus[j].eq(_negated(self.activations[j])) for j in range(c.simd)]
         with m.If(self.flow):
             m.d.sync += final.eq(Cat(self.final, final))
 
-        # Data registers have no reset, so that the gates become the flip-flops' own and take no logic.
+        # Products have no reset, so that the gates become the flip-flops' own and take no logic.
         for p in range(c.pe):
             values = []
             for j in range(c.simd):
@@ -65,10 +64,10 @@ class Lanes(wiring.Component):
                 ]
                 with m.If(self.flow):
                     m.d.sync += [value.eq(total) for value, total in zip(values, sums, strict=True)]
-            accumulator = Signal(signed(c.acc_bits), name=f"accumulator_{p}", reset_less=True)
+            accumulator = Signal(signed(c.acc_bits), name=f"accumulator_{p}")
             m.d.comb += self.sums[p].eq(accumulator)
             with m.If(self.flow):  # the choice takes the adder's free LUT input
-                m.d.sync += accumulator.eq(Mux(begin, values[0], accumulator + values[0]))
+                m.d.sync += accumulator.eq(Mux(self.last, values[0], accumulator + values[0]))
         return m
 
 
