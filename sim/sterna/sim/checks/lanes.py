@@ -16,7 +16,8 @@ def check_sums(rng: random.Random, c: Configuration, simulate: Simulate) -> None
     expected: list[list[int]] = []
     sums = [0] * c.pe
     for step in range(60):
-        x = [rng.choice([-limit, limit, rng.randint(-limit, limit)]) for _ in range(c.simd)]
+        power = rng.choice([-1, 1]) << rng.randrange(c.act_bits - 1)  # a single bit decides the negative's others
+        x = [rng.choice([-limit, limit, power, rng.randint(-limit, limit)]) for _ in range(c.simd)]
         gates = [rng.random() < 0.7 for _ in range(c.simd)]
         trits = [[rng.choice([-1, 0, 1]) for _ in range(c.pe)] for _ in range(c.simd)]
         final = step == 59 or rng.random() < 0.2
