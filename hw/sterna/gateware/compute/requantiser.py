@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -120,11 +120,15 @@ class Requantiser(wiring.Component):
         product_bits = c.acc_bits + MULTIPLIER_BITS
         for r in range(c.requantisers):
             parameter = self.parameters.data[r]
-            accumulated = Signal(signed(c.acc_bits), name=f"accumulated_{r}")
-            product = Signal(signed(min(product_bits, SUM_BITS)), name=f"product_{r}")
+            # The multiplier's registers have no reset, so that they can be those of a DSP block.
+            accumulated = Signal(signed(c.acc_bits), name=f"accumulated_{r}", reset_less=True)
+            product = Signal(signed(min(product_bits, SUM_BITS)), name=f"product_{r}", reset_less=True)
             addend = Signal(signed(SUM_BITS), name=f"addend_{r}")
             shift = [Signal(SHIFT_BITS, name=f"shift_{r}_{k}") for k in range(2)]
-            shifted = total[r] >> shift[1]
+            shifted, beyond = _shifted(total[r], shift[1], c.act_bits)
+            negative = total[r][-1]
+            below = Mux(beyond, negative, shifted < self.minimum)
+            above = Mux(beyond, ~negative, shifted > self.maximum)
             with m.If(go):
                 m.d.sync += [
                     accumulated.eq(group.sums[r]),
@@ -134,7 +138,25 @@ class Requantiser(wiring.Component):
                     total[r].eq(product + addend),
                     shift[1].eq(shift[0]),
                     self.activations.payload.values[r].eq(
-                        Mux(shifted < self.minimum, self.minimum, Mux(shifted > self.maximum, self.maximum, shifted))
+                        Mux(below, self.minimum, Mux(above, self.maximum, shifted))
                     ),
                 ]
         return m
+
+
+def _shifted(value: Value, amount: Value, width: int) -> tuple[Value, Value]:
+    """``value >> amount`` in ``width`` bits, and whether it lies beyond them (above or below, as ``value``'s sign).
+
+    Each stage keeps only the bits that the stages after it can bring down: about half the cells of a shift in full.
+    """
+    last = len(amount) - 1
+    sign, near = value[-1], value
+    beyond: Value = Const(0)
+    for k in reversed(range(last)):
+        kept = width + (1 << k) - 1
+        near = Mux(amount[k], near.as_signed() >> (1 << k), near.as_signed())
+        beyond |= Cat(bit ^ sign for bit in near[kept - 1 :]).any()
+        near = near[:kept]
+    # By the highest bit nearly everything is shifted out: its stage comes last, where it is narrowest.
+    far = value[1 << last :].as_signed() >> amount[:last].any()
+    return Mux(amount[last], far, near.as_signed()).as_signed(), beyond & ~amount[last]
