@@ -17,6 +17,7 @@ from sterna.gateware.control.tags import output_tags
 from sterna.gateware.interfaces import MemoryWrite, counters, input_activation, read_request, run_request
 from sterna.gateware.memory.packer import Packer
 from sterna.gateware.memory.ram import Ram
+from sterna.gateware.tally import TallyPair
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import WORD_BITS
 from sterna.spec.image import Region
@@ -313,27 +314,26 @@ class Core(wiring.Component):
         holding = Cat(*(feeder.holding for feeder in self._feeders))
         chunk = self._scanner.chunks.payload
         stored = [feeder.stored for feeder in self._feeders]
-        count = self.counters
-        with m.If(self._taken & ~chunk.half):
-            m.d.sync += [
-                count.stored.eq(count.stored + sum(stored[1:], stored[0])),
-                count.positions.eq(count.positions + c.simd * sum(chunk.positions[1:], chunk.positions[0])),
-            ]
-        with m.If(self.running):
-            m.d.sync += count.cycles.eq(count.cycles + 1)
-            with m.If(~self._flow):
-                m.d.sync += count.requantiser_stalls.eq(count.requantiser_stalls + 1)
-            with m.Elif(~self._step):
-                m.d.sync += count.memory_stalls.eq(count.memory_stalls + 1)
-            with m.Elif(issuing.any()):
-                m.d.sync += [
-                    count.issue_cycles.eq(count.issue_cycles + 1),
-                    count.issued.eq(count.issued + sum(issuing[1:], issuing[0])),
-                ]
-            with m.Elif(holding.any()):
-                m.d.sync += count.empty_cycles.eq(count.empty_cycles + 1)
-            with m.Else():
-                m.d.sync += count.idle_cycles.eq(count.idle_cycles + 1)
+        # As many of the window's positions as there are come first, so a bit of their number is a parity.
+        walked = Cat(chunk.positions[(1 << k) - 1 :: 1 << k].xor() for k in range(CHUNK.bit_length()))
+        moving = self.running & self._step
+        some = issuing.any()
+        rises = {
+            "stored": sum(stored[1:], stored[0]),
+            "positions": c.simd * walked,
+            "cycles": self.running,
+            "requantiser_stalls": self.running & ~self._flow,
+            "memory_stalls": self.running & self._flow & ~self._step,
+            "issue_cycles": moving & some,
+            "empty_cycles": moving & ~some & holding.any(),
+            "idle_cycles": moving & ~some & ~holding.any(),
+            "issued": Mux(moving, sum(issuing[1:], issuing[0]), 0),
+        }
+        for k, name in enumerate(rises):
+            if k % 2 == 0:
+                m.submodules[f"tally_{k // 2}"] = tally = TallyPair()
+                m.d.comb += tally.enable.eq(self._taken & ~chunk.half if k == 0 else 1)
+            m.d.comb += [tally.rises[k % 2].eq(rises[name]), self.counters[name].eq(tally.counts[k % 2])]
 
 
 def data_of(m: Module, banks: list[Ram], index: Signal) -> Signal:

@@ -4,6 +4,7 @@ from amaranth.hdl import signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from sterna.gateware.tally import TALLY_BITS
 from sterna.spec.configuration import Configuration
 from sterna.spec.image import Region, region_words, word_bytes
 
@@ -48,7 +49,7 @@ def read_request(configuration: Configuration) -> data.StructLayout:
 
 
 def counters() -> data.StructLayout:
-    """The core's counters, as ``sterna.spec.registers`` names them."""
+    """The low halves of the core's counters (``sterna.spec.registers`` names them); the register file adds the high."""
     names = ("cycles", "issue_cycles", "empty_cycles", "idle_cycles", "requantiser_stalls", "memory_stalls",
              "issued", "stored", "positions")  # fmt: skip
-    return data.StructLayout({name: unsigned(32) for name in names})
+    return data.StructLayout({name: unsigned(TALLY_BITS) for name in names})

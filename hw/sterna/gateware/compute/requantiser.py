@@ -137,9 +137,7 @@ class Requantiser(wiring.Component):
                     shift[0].eq(parameter.shift),
                     total[r].eq(product + addend),
                     shift[1].eq(shift[0]),
-                    self.activations.payload.values[r].eq(
-                        Mux(below, self.minimum, Mux(above, self.maximum, shifted))
-                    ),
+                    self.activations.payload.values[r].eq(Mux(below, self.minimum, Mux(above, self.maximum, shifted))),
                 ]
         return m
 
