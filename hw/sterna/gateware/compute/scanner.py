@@ -92,16 +92,17 @@ class Scanner(wiring.Component):
             self.block_masks.enable.eq(scan & ~half),
             self.block_masks.address.eq(mask_pointer),
         ]
+        # Registers that load or count: subtracting the bit that chooses puts both into the cells of the carry chain.
+        on = Signal()  # to the next chunk of this row
+        start = Signal.like(word)  # of the next row
+        lower, upper = word[:OFFSET_BITS], word[OFFSET_BITS:]
+        m.d.comb += [on.eq(busy & ~row_end), start.eq(Mux(busy, row_word + pitch, request.word))]
         with m.If(~busy):
             m.d.sync += [
                 busy.eq(self.outputs.valid),
                 halfway.eq(0),
-                word.eq(request.word),
-                row_word.eq(request.word),
                 rewind.eq(request.rewind),
-                rows_left.eq(request.rows),
                 chunks.eq(request.chunks),
-                chunks_left.eq(request.chunks),
                 tail.eq(request.tail),
                 pitch.eq(request.pitch),
             ]
@@ -112,15 +113,20 @@ class Scanner(wiring.Component):
             with m.If(~half):
                 m.d.sync += [mask_pointer.eq(mask_pointer + 1), rewind.eq(0)]
                 with m.If(row_end):
-                    m.d.sync += [
-                        row_word.eq(row_word + pitch),
-                        word.eq(row_word + pitch),
-                        chunks_left.eq(chunks),
-                        rows_left.eq(rows_left - 1),
-                        busy.eq(rows_left != 0),
-                    ]
-                with m.Else():
-                    m.d.sync += [word.eq(word + CHUNK), chunks_left.eq(chunks_left - 1)]
+                    m.d.sync += busy.eq(rows_left != 0)
+        with m.If(~busy | (scan & ~half)):
+            m.d.sync += [
+                upper.eq(Mux(on, upper - on.replicate(len(upper)), start[OFFSET_BITS:])),
+                chunks_left.eq(
+                    Mux(on, chunks_left + on.replicate(len(chunks_left)), Mux(busy, chunks, request.chunks))
+                ),
+            ]
+            with m.If(~on):
+                m.d.sync += [
+                    lower.eq(start),
+                    row_word.eq(start),
+                    rows_left.eq(Mux(busy, rows_left + busy.replicate(len(rows_left)), request.rows)),
+                ]
 
         chunk = self.chunks.payload
         with m.If(~self.chunks.valid | self.chunks.ready):
