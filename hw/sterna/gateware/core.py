@@ -217,7 +217,7 @@ class Core(wiring.Component):
         m.submodules.requantiser = requantiser = Requantiser(configuration=c)
         m.submodules.pool = pool = MaxPool(configuration=c)
         m.submodules.output_packer = outputs = Packer(configuration=c, group=c.requantisers)
-        m.submodules.input_packer = inputs = Packer(configuration=c, group=1)
+        m.submodules.input_packer = inputs = Packer(configuration=c, group=1, zeros=False)
         connect(m, self._capture.groups, requantiser.groups)
         connect(m, requantiser.activations, pool.activations)
         connect(m, pool.run, outputs.run)

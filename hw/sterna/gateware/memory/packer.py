@@ -45,12 +45,13 @@ class Packer(wiring.Component):
     are written as masks only: activations whose mask is clear are never read. Rows that anything follows end with a
     word.
     Latency: none. Throughput: one group a cycle; zeros: a chunk a cycle. ``group`` divides ``simd``.
-    ``done`` comes with the run's last write.
+    ``done`` comes with the run's last write. Without ``zeros`` a packer is smaller, and its places have none.
     """
 
-    def __init__(self, *, configuration: Configuration, group: int):
+    def __init__(self, *, configuration: Configuration, group: int, zeros: bool = True):
         self.configuration = configuration
         self.group = group
+        self.zeros = zeros
         super().__init__({
             "begin": In(1),
             "place": In(run_place(configuration)),
@@ -78,9 +79,9 @@ class Packer(wiring.Component):
         passed = Signal.like(word)
         moved = Signal()
         m.d.comb += [
-            packing.eq((zeros == 0) & ~ending),
-            passing.eq(zeros != 0),
-            closing.eq((zeros == 0) & ending),
+            packing.eq(~passing & ~ending),
+            passing.eq((zeros != 0) & self.zeros),
+            closing.eq(~passing & ending),
             passed.eq(Mux(zeros < room, zeros, room)),
             chunk_end.eq(Mux(passing, zeros >= room, (word % CHUNK == CHUNK - 1) & word_end)),
             self.run.ready.eq(packing & self.write.ready),
