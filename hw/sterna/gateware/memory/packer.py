@@ -72,18 +72,20 @@ class Packer(wiring.Component):
         held = Signal(data.ArrayLayout(CHUNK, c.simd))
         dirty = Signal()  # memory lacks masks of words before this one
 
-        room = CHUNK - word % CHUNK
+        low_bits = (CHUNK - 1).bit_length()
+        word_low, chunk = word[:low_bits], word[low_bits:]
+        zeros_low, zeros_high = zeros[:low_bits], zeros[low_bits:]
+        reach = Signal(low_bits + 1)  # of the zeros in this chunk, if they do not go on
         word_end = step == steps - 1
         packing, passing, closing = Signal(), Signal(), Signal()
         chunk_end = Signal()
-        passed = Signal.like(word)
         moved = Signal()
         m.d.comb += [
             packing.eq(~passing & ~ending),
             passing.eq((zeros != 0) & self.zeros),
             closing.eq(~passing & ending),
-            passed.eq(Mux(zeros < room, zeros, room)),
-            chunk_end.eq(Mux(passing, zeros >= room, (word % CHUNK == CHUNK - 1) & word_end)),
+            reach.eq(word_low + zeros_low),
+            chunk_end.eq(Mux(passing, reach[-1] | zeros_high.any(), (word_low == CHUNK - 1) & word_end)),
             self.run.ready.eq(packing & self.write.ready),
             self.write.valid.eq((packing & self.run.valid) | passing | closing),
             moved.eq(self.write.valid & self.write.ready),
@@ -99,7 +101,7 @@ class Packer(wiring.Component):
         m.d.comb += self.done.eq(moved & ((packing & ends) | closing))
 
         position = Signal(CHUNK)  # one-hot: word within its chunk
-        m.d.comb += position.eq(1 << (word % CHUNK))
+        m.d.comb += position.eq(1 << word_low)
         for j in range(c.simd):
             value = run.values[j % self.group]
             chosen = packing & run.write & (step == j // self.group)
@@ -115,12 +117,15 @@ class Packer(wiring.Component):
                 dirty.eq((dirty | passing | run.write) & ~write.mask_write),
             ]
             with m.If(passing):
-                m.d.sync += [word.eq(word + passed), zeros.eq(zeros - passed)]
+                with m.If(chunk_end):
+                    m.d.sync += [word_low.eq(0), zeros_low.eq(reach), zeros_high.eq(zeros_high - ~reach[-1])]
+                with m.Else():
+                    m.d.sync += [word_low.eq(reach), zeros.eq(0)]
             with m.Elif(packing):
                 with m.If(run.write):
                     m.d.sync += step.eq(step + 1)
                     with m.If(word_end):
-                        m.d.sync += [step.eq(0), word.eq(word + 1)]
+                        m.d.sync += [step.eq(0), word_low.eq(word_low + 1)]
                 with m.If(run.last):
                     m.d.sync += [zeros.eq(self.place.trail), ending.eq(~ends)]
                 with m.Elif(run.row_end):
@@ -129,11 +134,16 @@ class Packer(wiring.Component):
                 m.d.sync += ending.eq(0)
         with m.If(self.begin):
             m.d.sync += [
-                word.eq(self.place.word),
+                word_low.eq(self.place.word),
                 zeros.eq(self.place.lead),
                 step.eq(0),
                 held.eq(0),
                 dirty.eq(0),
                 ending.eq(0),
             ]
+
+        # To load or to count: subtracting the bit that chooses puts both into the cells of the carry chain.
+        counts = ~self.begin
+        with m.If(self.begin | (moved & chunk_end & (passing | (packing & run.write)))):
+            m.d.sync += chunk.eq(Mux(counts, chunk - counts.replicate(len(chunk)), self.place.word[low_bits:]))
         return m
