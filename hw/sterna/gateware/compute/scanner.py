@@ -106,14 +106,14 @@ class Scanner(wiring.Component):
                 tail.eq(request.tail),
                 pitch.eq(request.pitch),
             ]
-            with m.If(self.outputs.valid & request.rewind):
-                m.d.sync += mask_pointer.eq(self.first_mask)
         with m.If(scan):
             m.d.sync += halfway.eq(half | (unaligned & ~row_end))
             with m.If(~half):
-                m.d.sync += [mask_pointer.eq(mask_pointer + 1), rewind.eq(0)]
+                m.d.sync += rewind.eq(0)
                 with m.If(row_end):
                     m.d.sync += busy.eq(rows_left != 0)
+        with m.If(Mux(busy, scan & ~half, self.outputs.valid & request.rewind)):
+            m.d.sync += mask_pointer.eq(Mux(busy, mask_pointer - busy.replicate(len(mask_pointer)), self.first_mask))
         with m.If(~busy | (scan & ~half)):
             m.d.sync += [
                 upper.eq(Mux(on, upper - on.replicate(len(upper)), start[OFFSET_BITS:])),
