@@ -17,7 +17,8 @@ class MaxPool(wiring.Component):
 
     Pixels come in raster order, so a row of windows is held at once: ``pool_depth`` groups. Windows do not overlap.
     Without pooling every pixel is its window's first and last, and nothing is held.
-    Latency: one cycle. Throughput: one group a cycle, but a group comes again four cycles later at the soonest.
+    Latency: one cycle. Throughput: one group a cycle, but a group comes again four cycles later at the soonest: a pixel
+    has four or more.
     """
 
     def __init__(self, *, configuration: Configuration):
@@ -38,18 +39,18 @@ class MaxPool(wiring.Component):
         # Address: goes on through a pixel's groups, and back to the window's first unless its column ends.
         index = Signal((c.pool_depth - 1).bit_length())
         base = Signal.like(index)
-        after = Signal.like(index)
+        opening = Signal()  # the next group is the first of its window
         go = Signal()
-        m.d.comb += after.eq(index + flags.write)
+        row_end = flags.row_end | flags.op_end
+        ahead = ~(flags.pixel_end & ~flags.pool_column_end)
         with m.If(self.activations.valid & go):
-            m.d.sync += index.eq(after)
-            with m.If(flags.pixel_end):
-                with m.If(flags.row_end | flags.op_end):
-                    m.d.sync += [index.eq(0), base.eq(0)]
-                with m.Elif(flags.pool_column_end):
-                    m.d.sync += base.eq(after)
-                with m.Else():
-                    m.d.sync += index.eq(base)
+            m.d.sync += opening.eq(flags.pixel_end & (flags.pool_column_end | row_end))
+            with m.If(opening):
+                m.d.sync += base.eq(index)
+            with m.If(flags.write | ~ahead):  # subtracted, the bit that chooses lets both fit the carry chain's cells
+                m.d.sync += index.eq(Mux(ahead, index - ahead.replicate(len(index)), base))
+            with m.If(flags.pixel_end & row_end):
+                m.d.sync += index.eq(0)
 
         held = Signal(activation_group(c))
         held_index = Signal.like(index)
