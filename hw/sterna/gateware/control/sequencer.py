@@ -147,7 +147,8 @@ class Sequencer(wiring.Component):
         count(plane, taken, opening | (taken & last_plane), planes)
         count(tile, taken & last_plane, opening | (taken & pixel_end), tiles)
         count(column, taken & pixel_end, opening | (taken & row_end), width)
-        count(row, taken & row_end, reading[OP_FIELDS["height"].word + 1], self.program.data[: len(row)])
+        height_load = self.program.enable & reading[OP_FIELDS["height"].word + 1]
+        count(row, taken & row_end, height_load, self.program.data[: len(row)])
         pool_column_load = opening | (taken & pixel_end & (pool_column_end | last_column))
         count(pool_column, taken & pixel_end, pool_column_load, pool_width)
         pool_row_load = opening | (taken & row_end & pool_row_end)
@@ -220,13 +221,17 @@ class Sequencer(wiring.Component):
         with m.If(self.begin):
             m.d.sync += writing.eq(1)
 
+        advance, jump = Signal(), Signal()
+        with m.If(advance | jump):
+            target = Mux(self.start.ready, self.start.payload.entry, first_plane)
+            m.d.sync += counter.eq(Mux(jump, target, counter - (~jump).replicate(len(counter))))
+
         with m.FSM(name="phase"):
             with m.State("IDLE"):
-                m.d.comb += self.start.ready.eq(1)
+                m.d.comb += [self.start.ready.eq(1), jump.eq(1)]
                 with m.If(self.start.valid):
                     asked = self.start.payload
                     m.d.sync += [
-                        counter.eq(asked.entry),
                         offset.eq(asked.offset),
                         self.no_activation_skip.eq(asked.no_activation_skip),
                         self.no_block_skip.eq(asked.no_block_skip),
@@ -240,7 +245,7 @@ class Sequencer(wiring.Component):
                 with m.If(opening):
                     m.d.sync += first_plane.eq(counter)
                 with m.If(~waiting & ~reading[kept_word] & ~reading[kept_word + 1]):
-                    m.d.sync += counter.eq(counter + 1)
+                    m.d.comb += advance.eq(1)
                 with m.If(reading[kept_word + 1]):
                     m.next = "SCHEDULE"
             with m.State("SCHEDULE"):
@@ -256,7 +261,7 @@ class Sequencer(wiring.Component):
                         with m.If(last_column):
                             m.d.sync += [phase.eq(0), fraction.eq(fraction_start)]
                     with m.If(tags.op_last):
-                        m.d.sync += counter.eq(counter + 1)
+                        m.d.comb += advance.eq(1)
                         with m.If(last_op | (ops_left == 0)):
                             m.next = "DRAIN"
                         with m.Else():
@@ -265,8 +270,8 @@ class Sequencer(wiring.Component):
                     with m.Elif(~single):
                         m.next = "KEEP"
             with m.State("KEEP"):
-                m.d.comb += self.windows.enable.eq(1)
-                m.d.sync += [counter.eq(Mux(plane_first, first_plane, counter + 1)), again.eq(1)]
+                m.d.comb += [self.windows.enable.eq(1), jump.eq(plane_first), advance.eq(1)]
+                m.d.sync += again.eq(1)
                 m.next = "FETCH"
             with m.State("DRAIN"):
                 with m.If(~writing | self.op_done):
