@@ -120,7 +120,7 @@ class Controller(wiring.Component):
             registers.state.eq(self._loaded * State.LOADED | self.running * State.RUNNING),
         ]
         # Of the request
-        self._sequence = Signal(8)
+        self._ahead = Signal(8)  # of the expected number, modulo 256
         self._opcode = Signal(4)
         self._repeated = Signal()
         self._ended = Signal()  # its last byte was taken
@@ -128,10 +128,19 @@ class Controller(wiring.Component):
         self._mismatch = Signal()  # BEGIN names another configuration
         self._first = Signal()  # of the activations of an INPUT
         self._illegal = Signal()  # the word holds an illegal trit
-        # Arguments, then words. Offsets are the same for all requests: 0 region or slot, 1…3 address, 4…5 count; only
+        # Arguments, then words or a register. Offsets are the same for all requests: 0 region or slot, 1…3 address, 4…5 count; only
         # START's arguments lie one behind the other.
         self._scratch = Signal(max(8 * 6, len(self.write.data)))
         self._index = Signal(range(max(8, len(self._scratch) // 8)))
+        self._clear, self._keep = Signal(), Signal()  # the request's byte
+        with m.If(self._clear):
+            m.d.sync += self._scratch.eq(0)
+        with m.Elif(self._keep):
+            m.d.sync += self._scratch.word_select(self._index, 8).eq(self.requests.payload.data)
+        with m.If(registers.low):
+            m.d.sync += self._scratch[:16].eq(registers.half)
+        with m.If(registers.done):
+            m.d.sync += self._scratch[16:32].eq(registers.half)
 
     def _build_walk(self, m: Module) -> None:
         c = self.configuration
@@ -169,16 +178,15 @@ class Controller(wiring.Component):
         given = self._scratch[8:32]
         m.d.comb += [rest.eq(count - Mux(self._walk, step, 1)), self._walked.eq((count == 0) | (rest < 0))]
         counted = self._is(Opcode.RESULT) | self._is(Opcode.READ)
+        keep = Signal()
+        m.d.comb += keep.eq(~self._load)
+        with m.If(self._load | self._next_address | self._walk):
+            # Minus ones is plus one; with a load, where it does not count, minus nothing: so a bit takes one cell.
+            m.d.sync += address.eq(Mux(keep, address - keep.replicate(len(address)), given))
         with m.If(self._load):
-            m.d.sync += [
-                address.eq(given),
-                count.eq(Mux(counted, self._scratch[32:48], self.requests.payload.left)),
-            ]
-        with m.Else():
-            with m.If(self._next_address | self._walk):
-                m.d.sync += address.eq(address + 1)
-            with m.If(self._next_count | self._walk):
-                m.d.sync += count.eq(rest)
+            m.d.sync += count.eq(Mux(counted, self._scratch[32:48], self.requests.payload.left))
+        with m.Elif(self._next_count | self._walk):
+            m.d.sync += count.eq(rest)
         with m.If(self._walk):
             m.d.sync += [self._beyond.eq(self._beyond | (outside & (count != 0))), self._partial.eq(count != 0)]
         with m.Elif(self._load):
@@ -219,8 +227,14 @@ class Controller(wiring.Component):
     def _build_opening(self, m: Module) -> None:
         """Sequence number, opcode, arguments."""
         byte = self.requests.payload
-        behind = Signal(8)
-        m.d.comb += behind.eq(self._expected - self._sequence)
+        # Behind by up to 127, or ahead by up to 128, or as expected.
+        even, ahead, behind = Signal(), Signal(), Signal()
+        rest = self._ahead[:7].any()
+        m.d.comb += [
+            even.eq(~self._ahead[7] & ~rest),
+            ahead.eq(Mux(self._ahead[7], ~rest, rest)),
+            behind.eq(self._ahead[7] & rest),
+        ]
         arguments_follow = {n: byte.left == n + 1 for n in set(_EXACT.values())}
         at_least = {n: byte.left > n + 1 for n in set(_HEADER.values())}
 
@@ -231,17 +245,16 @@ class Controller(wiring.Component):
                 self.requests.ready.eq(self.answers.ready),
             ]
             with m.If(self.requests.valid & self.answers.ready):
-                m.d.sync += self._sequence.eq(byte.data)
+                m.d.sync += self._ahead.eq(byte.data - self._expected)
                 m.next = "OPCODE"
 
         with m.State("OPCODE"):
-            m.d.comb += self.requests.ready.eq(1)
+            m.d.comb += [self.requests.ready.eq(1), self._clear.eq(1)]
             m.d.sync += [
                 self._opcode.eq(Cat(byte.data[0:2], byte.data[4:6])),
-                self._repeated.eq(behind != 0),
+                self._repeated.eq(behind),
                 self._ended.eq(byte.last),
                 self._status.eq(Status.OK),
-                self._scratch.eq(0),
                 self._index.eq((byte.data == Opcode.READ) | (byte.data == Opcode.INPUT)),
                 self._bank.eq(0),
                 self._mismatch.eq(0),
@@ -259,11 +272,11 @@ class Controller(wiring.Component):
                             m.d.comb += fits.eq(at_least[_HEADER[opcode]])
             m.d.comb += syncs.eq((byte.data == Opcode.SYNC) & fits)
             with m.If(self.requests.valid):
-                with m.If(syncs | (behind == 0)):
-                    m.d.sync += self._expected.eq(self._sequence + 1)
+                with m.If(syncs | even):
+                    m.d.sync += self._expected.eq(self._expected - ~self._ahead)
                 with m.If(syncs):
                     m.next = "STATUS"
-                with m.Elif(behind[7]):
+                with m.Elif(ahead):
                     self._refuse(m, Status.OUT_OF_ORDER)
                 with m.Elif(~known):
                     self._refuse(m, Status.UNKNOWN_OPCODE)
@@ -281,8 +294,8 @@ class Controller(wiring.Component):
             to_count = (self._is(Opcode.READ) & (self._index == 1)) | (self._is(Opcode.RESULT) & (self._index == 2))
             header_ends = (self._is(Opcode.WRITE) & (self._index == 3)) | (self._is(Opcode.INPUT) & (self._index == 2))
             with m.If(self.requests.valid):
+                m.d.comb += self._keep.eq(1)
                 m.d.sync += [
-                    self._scratch.word_select(self._index, 8).eq(byte.data),
                     self._mismatch.eq(self._mismatch | (digest.word_select(self._index[:3], 8) != byte.data)),
                     self._index.eq(Mux(to_count, 4, self._index + 1)),
                     self._ended.eq(byte.last),
@@ -381,8 +394,8 @@ class Controller(wiring.Component):
                     with m.Case(region):
                         m.d.comb += complete.eq(self._index == self._word_bytes[region] - 1)
             with m.If(self.requests.valid):
+                m.d.comb += self._keep.eq(1)
                 m.d.sync += [
-                    self._scratch.word_select(self._index, 8).eq(byte.data),
                     self._index.eq(Mux(complete, 0, self._index + 1)),
                     self._illegal.eq(self._illegal | illegal),
                     self._ended.eq(byte.last),
@@ -474,11 +487,10 @@ class Controller(wiring.Component):
             m.d.comb += [
                 ends.eq(self._index[:2] == 3),
                 self.answers.valid.eq(1),
-                answer.data.eq(self._registers.value[:8]),
+                answer.data.eq(self._scratch[:32].word_select(self._index[:2], 8)),
                 answer.last.eq(ends & last_left),
             ]
             with m.If(self.answers.ready):
-                m.d.comb += self._registers.shift.eq(1)
                 m.d.sync += self._index[:2].eq(self._index[:2] + 1)
                 with m.If(ends):
                     m.next = "REGISTER"

@@ -18,42 +18,41 @@ _HALF = 16
 _NUMBER_BITS = (REGISTER_COUNT - 1).bit_length()
 
 
+def most_per_cycle(register: Register, simd: int) -> int:
+    """By how much a counter rises in a cycle at most."""
+    return {Register.ISSUED: simd, Register.STORED: CHUNK * simd, Register.POSITIONS: CHUNK * simd}.get(register, 1)
+
+
 class RegisterFile(wiring.Component):
     """Reads any register of ``sterna.spec.registers``, exactly as it stands.
 
-    Only the low bits of the counters are looked at, so few that no counter comes round between two looks; the bits
-    above are dropped by synthesis, in the counters too. The totals lie in block RAM as pairs of 16-bit halves. A step
-    takes one counter: its bits replace the low ones of the total, and if that made those smaller, one is added to the
-    rest. Steps go round all counters for ever; to read one is to have its step next. Against counters and multiplexers
-    of 32 bits this saves about 130 LUT4 here and 190 in the core on iCE40.
+    All lie in block RAM as pairs of 16-bit halves; constants are its initial contents. Only the low bits of the
+    counters are looked at, of each so few that it does not come round between two looks; the bits above are dropped by
+    synthesis, in the counters too. A step takes one register: by as much as a counter has moved on from the low bits of
+    its total, the total does. Steps go round all counters for ever; to read a register is to have its step next.
 
     Latency: 3…9 cycles from ``ask`` to ``done``. Flow control: ``ask`` and ``register`` hold until ``done``. Bad input:
-    numbers of no register read anything. Counters start at zero with the ones they follow, whatever the RAM holds.
-    Cost at simd 4: 269 LUT4, 42 FF, 1 EBR on iCE40.
+    numbers of no register read anything. Cost at simd 4: CELLS
 
     Members
     -------
     counters, good_frames, bad_frames
-        Free-running counters. No one may rise by more than ``CHUNK * simd`` per cycle.
+        Free-running counters. No one may rise by more than ``most_per_cycle``.
     state : ``In(State)``
         Register STATE.
     register : ``In(5)``
         Its number.
     ask : ``In(1)``
         To read it.
-    done : ``Out(1)``
-        The register is in ``value`` from the next cycle on.
-    shift : ``In(1)``
-        Moves ``value`` down a byte.
-    value : ``Out(32)``
-        The register, until it is shifted.
+    half : ``Out(16)``
+        With ``low`` the register's low half, with ``done``, a cycle later, its high one.
     """
 
     def __init__(self, *, configuration: Configuration, build_id: int):
         self.configuration = configuration
         self.build_id = build_id
-        self.seen_bits = (CHUNK * configuration.simd * _ROUND_CYCLES).bit_length()
-        assert self.seen_bits <= _HALF
+        self._bits = {r: (most_per_cycle(r, configuration.simd) * _ROUND_CYCLES).bit_length() for r in _COUNTERS}
+        assert max(self._bits.values()) <= _HALF
         super().__init__({
             "counters": In(counters()),
             "good_frames": In(32),
@@ -61,96 +60,76 @@ class RegisterFile(wiring.Component):
             "state": In(max(State).bit_length()),
             "register": In(_NUMBER_BITS),
             "ask": In(1),
+            "low": Out(1),
             "done": Out(1),
-            "shift": In(1),
-            "value": Out(32),
+            "half": Out(_HALF),
         })  # fmt: skip
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.totals = totals = memory.Memory(
-            shape=_HALF, depth=2 << _NUMBER_BITS, init=[], attrs={"no_rw_check": 1}
+            shape=_HALF, depth=2 << _NUMBER_BITS, init=self._contents(), attrs={"no_rw_check": 1}
         )
         read, write = totals.read_port(), totals.write_port()
 
-        fresh = Signal(init=1)  # the first round: what the RAM holds counts as zero
         asked = Signal()  # this step was asked for
         turn = Signal(_NUMBER_BITS, init=_COUNTERS[0])  # of the round
         number = Signal(_NUMBER_BITS)
         high = Signal()
+        seen, mask = self._seen(m, number)
+        moved = Signal(len(seen))  # from the total's low bits to the counter's
+        carry = Signal()
+        total = Signal(_HALF + 1)
+        state = Signal.like(self.state)
         m.d.comb += [
             number.eq(Mux(asked, self.register, turn)),
-            read.addr.eq(Cat(0, number)),
-            read.en.eq(~high),
-            write.data.eq(self._sum(m, read.data, number, high, fresh)),
+            read.addr.eq(Cat(high, number)),
+            write.addr.eq(Cat(high, number)),
+            moved.eq((seen - read.data) & mask),
+            total.eq((Cat(1, read.data) + Cat(carry, moved))[1:]),
+            write.data.eq(total),
+            self.half.eq(total | state),
         ]
 
         with m.FSM():
             with m.State("READ LOW"):
+                m.d.sync += state.eq(Mux(number == Register.STATE, self.state, 0))
                 m.next = "LOW"
             with m.State("LOW"):
-                m.d.comb += [write.en.eq(1), write.addr.eq(Cat(0, number)), read.addr.eq(Cat(1, number))]
+                m.d.comb += [write.en.eq(1), read.addr[0].eq(1), self.low.eq(asked)]
+                m.d.sync += [carry.eq(total[_HALF]), mask.eq(0), state.eq(0)]
                 m.next = "HIGH"
             with m.State("HIGH"):
-                m.d.comb += [high.eq(1), write.en.eq(1), write.addr.eq(Cat(1, number)), self.done.eq(asked)]
-                m.d.sync += asked.eq(self.ask & ~asked & ~fresh)
+                m.d.comb += [high.eq(1), write.en.eq(1), read.en.eq(0), self.done.eq(asked)]
+                m.d.sync += [carry.eq(0), asked.eq(self.ask & ~asked)]
                 with m.If(~asked):
-                    m.d.sync += turn.eq(turn + 1)
-                    with m.If(turn == _COUNTERS[-1]):
-                        m.d.sync += [turn.eq(_COUNTERS[0]), fresh.eq(0)]
+                    m.d.sync += turn.eq(Mux(turn == _COUNTERS[-1], _COUNTERS[0], turn + 1))
                 m.next = "READ LOW"
-
-        # `value` takes both halves as they pass; what passes while nobody asked does no harm before `done`.
-        half = Mux(number < _COUNTERS[0], self._fixed(m, number, high), write.data)
-        with m.If(self.shift):
-            m.d.sync += self.value.eq(self.value >> 8)
-        with m.Elif(asked & write.en):
-            m.d.sync += self.value.word_select(high, _HALF).eq(half)
-
         return m
 
-    def _sum(self, m: Module, before: Signal, number: Signal, high: Signal, fresh: Signal) -> Signal:
-        """The half of the total that is written: the low one takes the counter's bits, both take a carry."""
-        bits = self.seen_bits
-        seen = Signal(bits)
+    def _seen(self, m: Module, number: Signal) -> tuple[Signal, Signal]:
+        """The low bits of the counter whose number stands, a cycle later, and which of them count."""
+        seen, mask = Signal(max(self._bits.values())), Signal(max(self._bits.values()))
         sources = {Register.GOOD_FRAMES: self.good_frames, Register.BAD_FRAMES: self.bad_frames}
+        m.d.sync += mask.eq(0)
         with m.Switch(number):
-            for register in _COUNTERS:
+            for register, bits in self._bits.items():
                 source = sources[register] if register in sources else getattr(self.counters, register.name.lower())
                 with m.Case(register):
-                    m.d.comb += seen.eq(source[:bits])
-        came_round = Signal()
-        carry = Signal()
-        total = Signal(_HALF + 1)
-        m.d.comb += [
-            came_round.eq(seen < before[:bits]),
-            total.eq(before + Mux(high, carry, came_round << bits)),
-        ]
-        m.d.sync += carry.eq(total[_HALF] & ~fresh)
-        written = Signal(_HALF)
-        m.d.comb += written.eq(Mux(fresh, 0, total))
-        with m.If(~high):
-            m.d.comb += written[:bits].eq(seen)
-        return written
+                    m.d.sync += [seen.eq(source[:bits]), mask.eq((1 << bits) - 1)]
+        return seen, mask
 
-    def _fixed(self, m: Module, number: Signal, high: Signal) -> Signal:
-        """A half of a register that is no counter."""
+    def _contents(self) -> list[int]:
+        """The memory at power-up."""
         digest = int.from_bytes(self.configuration.digest, "little")
-        mask = (1 << 32) - 1
         constants = {
             Register.MAGIC: MAGIC,
             Register.FORMAT: FORMAT_VERSION,
-            Register.DIGEST_LOW: digest & mask,
+            Register.DIGEST_LOW: digest,
             Register.DIGEST_HIGH: digest >> 32,
-            Register.BUILD_LOW: self.build_id & mask,
+            Register.BUILD_LOW: self.build_id,
             Register.BUILD_HIGH: self.build_id >> 32,
         }
-        half = Signal(_HALF)
-        with m.Switch(Cat(high, number[: Register.STATE.bit_length()])):
-            for register, constant in constants.items():
-                for part in range(2):
-                    with m.Case(2 * register + part):
-                        m.d.comb += half.eq(constant >> _HALF * part & ((1 << _HALF) - 1))
-            with m.Case(2 * Register.STATE):
-                m.d.comb += half.eq(self.state)
-        return half
+        return [
+            constants.get(register, 0) >> _HALF * part & ((1 << _HALF) - 1) for register in Register for part in range(2)
+        ]
