@@ -16,10 +16,10 @@ from sterna.spec.frames import MAX_CONTENT, MAX_RESULT, Opcode, StartFlag, Statu
 from sterna.spec.image import Region, region_words, word_bytes
 from sterna.spec.registers import REGISTER_COUNT, State
 
-_EXACT = {Opcode.SYNC: 4, Opcode.READ: 2, Opcode.BEGIN: 8, Opcode.COMMIT: 4, Opcode.START: 6, Opcode.RESULT: 5}
-"""Bytes of arguments."""
-_HEADER = {Opcode.WRITE: 4, Opcode.INPUT: 2}
-"""Bytes of arguments before the words or activations, of which there is at least one."""
+_LAST_INDEX = {Opcode.READ: 4, Opcode.BEGIN: 7, Opcode.WRITE: 3, Opcode.COMMIT: 3, Opcode.INPUT: 2, Opcode.START: 5,
+               Opcode.RESULT: 5}  # fmt: skip
+"""Where the last byte of the arguments goes in the scratch register; of WRITE and INPUT, the last before the words or
+activations, of which there is at least one."""
 _ILLEGAL_TRIT = 0b10
 
 
@@ -124,6 +124,8 @@ class Controller(wiring.Component):
         self._opcode = Signal(4)
         self._repeated = Signal()
         self._ended = Signal()  # its last byte was taken
+        self._content_follows = Signal()  # words or activations
+        m.d.comb += self._content_follows.eq(self._is(Opcode.WRITE) | self._is(Opcode.INPUT))
         self._status = Signal(Status)
         self._mismatch = Signal()  # BEGIN names another configuration
         self._first = Signal()  # of the activations of an INPUT
@@ -165,7 +167,7 @@ class Controller(wiring.Component):
         self._count = count = Signal(MAX_CONTENT.bit_length())
         self._beyond = Signal()
         self._partial = Signal()
-        self._load, self._walk, self._walked = Signal(), Signal(), Signal()
+        self._clear_count, self._load, self._walk, self._walked = (Signal() for _ in range(4))
         self._next_address, self._next_count = Signal(), Signal()
 
         step, outside = Signal(range(max(steps) + 1)), Signal()
@@ -176,17 +178,22 @@ class Controller(wiring.Component):
 
         rest = Signal(signed(len(count) + 1))
         given = self._scratch[8:32]
-        m.d.comb += [rest.eq(count - Mux(self._walk, step, 1)), self._walked.eq((count == 0) | (rest < 0))]
         counted = self._is(Opcode.RESULT) | self._is(Opcode.READ)
+        named = Mux(counted, self._scratch[32:48], self.requests.payload.left)[: len(count)]
+        # Loaded by the same subtraction: from -1, where it is cleared to before, ~n takes it to n.
+        m.d.comb += [
+            rest.eq(count - Mux(self._load, ~named, Mux(self._walk, step, 1))),
+            self._walked.eq((count == 0) | (rest < 0)),
+        ]
         keep = Signal()
         m.d.comb += keep.eq(~self._load)
         with m.If(self._load | self._next_address | self._walk):
             # Minus ones is plus one; with a load, where it does not count, minus nothing: so a bit takes one cell.
             m.d.sync += address.eq(Mux(keep, address - keep.replicate(len(address)), given))
-        with m.If(self._load):
-            m.d.sync += count.eq(Mux(counted, self._scratch[32:48], self.requests.payload.left))
-        with m.Elif(self._next_count | self._walk):
+        with m.If(self._load | self._next_count | self._walk):
             m.d.sync += count.eq(rest)
+        with m.If(self._clear_count):
+            m.d.sync += count.eq(-1)
         with m.If(self._walk):
             m.d.sync += [self._beyond.eq(self._beyond | (outside & (count != 0))), self._partial.eq(count != 0)]
         with m.Elif(self._load):
@@ -235,8 +242,6 @@ class Controller(wiring.Component):
             ahead.eq(Mux(self._ahead[7], ~rest, rest)),
             behind.eq(self._ahead[7] & rest),
         ]
-        arguments_follow = {n: byte.left == n + 1 for n in set(_EXACT.values())}
-        at_least = {n: byte.left > n + 1 for n in set(_HEADER.values())}
 
         with m.State("SEQUENCE"):
             m.d.comb += [
@@ -261,16 +266,13 @@ class Controller(wiring.Component):
                 self._illegal.eq(0),
                 self._first.eq(1),
             ]
-            fits, known, syncs = Signal(), Signal(), Signal()
-            with m.Switch(byte.data):
-                for opcode in Opcode:
-                    with m.Case(opcode):
-                        m.d.comb += known.eq(1)
-                        if opcode in _EXACT:
-                            m.d.comb += fits.eq(arguments_follow[_EXACT[opcode]])
-                        else:
-                            m.d.comb += fits.eq(at_least[_HEADER[opcode]])
-            m.d.comb += syncs.eq((byte.data == Opcode.SYNC) & fits)
+            known, syncs, bad_commit = Signal(), Signal(), Signal()
+            four_follow = byte.left == 1 + 4
+            m.d.comb += [
+                known.eq(Cat(byte.data == opcode for opcode in Opcode).any()),
+                syncs.eq((byte.data == Opcode.SYNC) & four_follow),
+                bad_commit.eq((byte.data == Opcode.COMMIT) & ~four_follow),
+            ]
             with m.If(self.requests.valid):
                 with m.If(syncs | even):
                     m.d.sync += self._expected.eq(self._expected - ~self._ahead)
@@ -280,7 +282,7 @@ class Controller(wiring.Component):
                     self._refuse(m, Status.OUT_OF_ORDER)
                 with m.Elif(~known):
                     self._refuse(m, Status.UNKNOWN_OPCODE)
-                with m.Elif(~fits):
+                with m.Elif(byte.last | bad_commit):  # the argument of a bad COMMIT must not come into the CRC
                     self._refuse(m, Status.BAD_LENGTH)
                 with m.Else():
                     m.next = "ARGUMENTS"
@@ -288,11 +290,12 @@ class Controller(wiring.Component):
         with m.State("ARGUMENTS"):
             m.d.comb += [
                 self.requests.ready.eq(1),
+                self._clear_count.eq(1),
                 self._crc.valid.eq(self.requests.valid & self._is(Opcode.COMMIT) & ~self._repeated),
             ]
             digest = C(int.from_bytes(self.configuration.digest, "little"), 64)
             to_count = (self._is(Opcode.READ) & (self._index == 1)) | (self._is(Opcode.RESULT) & (self._index == 2))
-            header_ends = (self._is(Opcode.WRITE) & (self._index == 3)) | (self._is(Opcode.INPUT) & (self._index == 2))
+            ends = Cat(self._is(opcode) & (self._index == index) for opcode, index in _LAST_INDEX.items()).any()
             with m.If(self.requests.valid):
                 m.d.comb += self._keep.eq(1)
                 m.d.sync += [
@@ -300,13 +303,19 @@ class Controller(wiring.Component):
                     self._index.eq(Mux(to_count, 4, self._index + 1)),
                     self._ended.eq(byte.last),
                 ]
-                with m.If(byte.last | header_ends):
+                with m.If(ends & (byte.last != self._content_follows)):
                     m.next = "JUDGE"
+                with m.Elif(ends | byte.last):
+                    self._refuse(m, Status.BAD_LENGTH)
 
     def _build_judgement(self, m: Module) -> None:
         """What can be said before the work begins: JUDGE, then WALK, then CHOOSE for those that name words."""
         with m.State("JUDGE"):
-            m.d.comb += [self._judge.eq(1), self._load.eq(1)]
+            m.d.comb += [
+                self._judge.eq(1),
+                self._load.eq(1),
+                self._clear_count.eq(self._content_follows & ~self.requests.valid),
+            ]
             with m.Switch(self._opcode):
                 with m.Case(_packed(Opcode.BEGIN)):
                     m.next = "FINISH"
@@ -354,7 +363,7 @@ class Controller(wiring.Component):
                     m.next = "WALK"
 
         with m.State("WALK"):
-            m.d.comb += self._walk.eq(1)
+            m.d.comb += [self._walk.eq(1), self._clear_count.eq(self._walked)]
             with m.If(self._walked):
                 m.next = "CHOOSE"
 
@@ -377,7 +386,9 @@ class Controller(wiring.Component):
                 m.next = "STATUS"
             with m.Elif(~self._loaded):
                 self._refuse(m, Status.NOT_LOADED)
-            with m.Elif(~(self.running & (self._run_slot == slot))):
+            with m.Elif(self.running & (self._run_slot == slot)):
+                m.d.comb += self._clear_count.eq(1)
+            with m.Else():
                 m.next = "STATUS"
 
     def _build_work(self, m: Module) -> None:
