@@ -35,7 +35,7 @@ class Sequencer(wiring.Component):
     only the words before it are read while the last outputs of an op drain. ``word`` and ``lead`` of ``place`` count
     with ``begin`` only.
 
-    Latency: 23 cycles from ``start`` to the first output, 18 from ``op_done`` to the next op's first.
+    Latency: 24 cycles from ``start`` to the first output, 18 from ``op_done`` to the next op's first.
     Bad programs cannot hang it: every loop is counted, and ``CYCLES`` grows visibly.
     """
 
@@ -71,15 +71,11 @@ class Sequencer(wiring.Component):
         reading = Signal(OP_WORDS + PLANE_WORDS + 1)
         again = Signal()  # reads the first word of a plane, of an op whose own words are in their registers
         counter = Signal((c.program_depth - 1).bit_length())
-        first_plane = Signal.like(counter)
+        first_plane = Signal.like(counter)  # of the op; before, the program's entry
         writing = Signal()  # an op has begun and not written its last activation
         waiting = Signal()  # for that, before the first word that the pipeline uses
         m.d.comb += [waiting.eq(reading[FIRST_USED] & writing & ~self.op_done), self.program.address.eq(counter)]
-        m.d.sync += reading.eq(reading << 1)
-        with m.If(waiting):
-            m.d.sync += reading.eq(reading)
-        with m.If(again):
-            m.d.sync += reading[OP_WORDS + 1].eq(1)
+        m.d.sync += [reading.eq(0), again.eq(0)]  # but while fetching
 
         def loaded(field: Field, at: int = 0, width: int | None = None) -> Signal:
             """A register that takes its field when the field's word arrives."""
@@ -223,12 +219,11 @@ class Sequencer(wiring.Component):
 
         advance, jump = Signal(), Signal()
         with m.If(advance | jump):
-            target = Mux(self.start.ready, self.start.payload.entry, first_plane)
-            m.d.sync += counter.eq(Mux(jump, target, counter - (~jump).replicate(len(counter))))
+            m.d.sync += counter.eq(Mux(jump, first_plane, counter - (~jump).replicate(len(counter))))
 
         with m.FSM(name="phase"):
             with m.State("IDLE"):
-                m.d.comb += [self.start.ready.eq(1), jump.eq(1)]
+                m.d.comb += self.start.ready.eq(1)
                 with m.If(self.start.valid):
                     asked = self.start.payload
                     m.d.sync += [
@@ -236,18 +231,25 @@ class Sequencer(wiring.Component):
                         self.no_activation_skip.eq(asked.no_activation_skip),
                         self.no_block_skip.eq(asked.no_block_skip),
                         self.running.eq(1),
-                        reading[0].eq(1),
+                        first_plane.eq(asked.entry),
                     ]
-                    m.next = "FETCH"
+                    m.next = "ENTER"
+            with m.State("ENTER"):
+                m.d.comb += jump.eq(1)
+                m.d.sync += reading[0].eq(1)
+                m.next = "FETCH"
             with m.State("FETCH"):
                 m.d.comb += self.program.enable.eq(~waiting)
-                m.d.sync += again.eq(0)
                 with m.If(opening):
                     m.d.sync += first_plane.eq(counter)
-                with m.If(~waiting & ~reading[kept_word] & ~reading[kept_word + 1]):
-                    m.d.comb += advance.eq(1)
                 with m.If(reading[kept_word + 1]):
                     m.next = "SCHEDULE"
+                with m.Elif(waiting):
+                    m.d.sync += reading.eq(reading)
+                with m.Else():
+                    m.d.comb += advance.eq(~reading[kept_word])
+                    m.d.sync += reading.eq(reading << 1)
+                    m.d.sync += reading[OP_WORDS + 1].eq(reading[OP_WORDS] | again)
             with m.State("SCHEDULE"):
                 m.d.comb += self.outputs.valid.eq(1)
                 with m.If(taken):
