@@ -35,7 +35,7 @@ class CobsDecoder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
 
-        left = Signal(8)  # bytes of the block still to come
+        left = Signal(8, init=1)  # bytes of the block still to come, the next code byte counted
         zero = Signal()  # the block before the next code byte ended in a zero
         begun = Signal()  # something came since the last delimiter
 
@@ -44,7 +44,7 @@ class CobsDecoder(wiring.Component):
         emits = Signal()
         m.d.comb += [
             delimiter.eq(self.i.payload == 0),
-            code.eq(left == 0),
+            code.eq(left == 1),
             emits.eq(Mux(delimiter, begun, ~code | zero)),
             self.o.valid.eq(self.i.valid & emits),
             self.i.ready.eq(self.o.ready | ~emits),
@@ -56,9 +56,11 @@ class CobsDecoder(wiring.Component):
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += begun.eq(~delimiter)
             with m.If(delimiter):
-                m.d.sync += [left.eq(0), zero.eq(0)]
+                m.d.sync += [left.eq(1), zero.eq(0)]
             with m.Else():
-                m.d.sync += left.eq(Mux(code, self.i.payload, left) - 1)
+                keep = Signal()
+                m.d.comb += keep.eq(~code)  # a cell a bit: all ones are added unless a byte is loaded
+                m.d.sync += left.eq(Mux(keep, left + keep.replicate(8), self.i.payload))
                 with m.If(code):
                     m.d.sync += zero.eq(self.i.payload != 255)
 

@@ -1,6 +1,6 @@
 """Frames from the host: unstuffed, checked, and only then shown."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -125,29 +125,31 @@ class FrameReceiver(wiring.Component):
         with m.If(read.en):
             m.d.sync += reader.eq(reader + 1)
 
+        # With each byte taken `left` goes down by one, for a cell a bit: all ones are added unless a byte is loaded.
+        keep_low, keep_high = Signal(init=1), Signal(init=1)
+        less = left + Cat(keep_low.replicate(8), keep_high.replicate(len(left) - 8))
+        with m.If(take):
+            m.d.sync += left[8:].eq(Mux(keep_high, less[8:], read.data))
+        with m.If(take & keep_high):
+            m.d.sync += left[:8].eq(Mux(keep_low, less[:8], read.data))
+
         with m.FSM():
             with m.State("LENGTH LOW"):
-                m.d.comb += take.eq(loaded)
-                m.d.sync += left[:8].eq(read.data)
+                m.d.comb += [take.eq(loaded), keep_low.eq(0)]
                 with m.If(loaded):
                     m.next = "LENGTH HIGH"
             with m.State("LENGTH HIGH"):
-                m.d.comb += take.eq(loaded)
-                m.d.sync += left[8:].eq(read.data)
+                m.d.comb += [take.eq(loaded), keep_high.eq(0)]
                 with m.If(loaded):
                     m.next = "CONTENT"
             with m.State("CONTENT"):
                 m.d.comb += [self.o.valid.eq(loaded), take.eq(loaded & self.o.ready)]
-                with m.If(take):
-                    m.d.sync += left.eq(left - 1)
-                    with m.If(self.o.payload.last):
-                        m.next = "CRC"
+                with m.If(take & self.o.payload.last):
+                    m.next = "CRC"
             with m.State("CRC"):
                 # The byte after the content is loaded by now: four bytes are dropped like those of the length.
                 m.d.comb += take.eq(loaded)
-                with m.If(loaded):
-                    m.d.sync += left.eq(left - 1)
-                    with m.If(left[:2] == (1 - CRC_BYTES) % 4):
-                        m.next = "LENGTH LOW"
+                with m.If(loaded & (left[:2] == (1 - CRC_BYTES) % 4)):
+                    m.next = "LENGTH LOW"
 
         return m

@@ -53,7 +53,7 @@ class CobsStuffing(Property):
         always(m, implies(o.valid & ~delimiter, o.payload.data == Mux(due, 0, i.payload)))
 
         always(m, code != 0, count <= code - 1, implies(~begun, code == 1))
-        always(m, opened["left"] == code - 1 - count, opened["begun"] == begun)
+        always(m, opened["left"] == code - count, opened["begun"] == begun)
         always(m, opened["zero"] == (begun & (code != FULL)))
 
 
