@@ -55,7 +55,7 @@ class Bench:
 @pytest.mark.parametrize("simd", [1, 4, 32])
 def test_counters_at_full_speed_read_as_they_stood_between_request_and_answer(simd):
     rng = random.Random(simd)
-    
+
     def rise(register):
         most = most_per_cycle(register, simd)
         return rng.choice([0, 1, most]) if register % 3 else most
