@@ -97,11 +97,11 @@ class RegisterFile(wiring.Component):
                 m.d.sync += state.eq(Mux(number == Register.STATE, self.state, 0))
                 m.next = "LOW"
             with m.State("LOW"):
-                m.d.comb += [write.en.eq(1), read.addr[0].eq(1), self.low.eq(asked)]
+                m.d.comb += [write.en.eq(1), read.addr[0].eq(1), self.low.eq(asked & self.ask)]
                 m.d.sync += [carry.eq(total[_HALF]), mask.eq(0), state.eq(0)]
                 m.next = "HIGH"
             with m.State("HIGH"):
-                m.d.comb += [high.eq(1), write.en.eq(1), read.en.eq(0), self.done.eq(asked)]
+                m.d.comb += [high.eq(1), write.en.eq(1), read.en.eq(0), self.done.eq(asked & self.ask)]
                 m.d.sync += [carry.eq(0), asked.eq(self.ask & ~asked)]
                 with m.If(~asked):
                     m.d.sync += turn.eq(Mux(turn == _COUNTERS[-1], _COUNTERS[0], turn + 1))
