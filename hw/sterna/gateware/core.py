@@ -7,7 +7,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from sterna.gateware.compute.capture import Capture
-from sterna.gateware.compute.feeder import Feeder
+from sterna.gateware.compute.feeder import Feeder, all_ready
 from sterna.gateware.compute.lanes import Lanes
 from sterna.gateware.compute.pool import MaxPool
 from sterna.gateware.compute.requantiser import PARAMETER, Requantiser
@@ -156,11 +156,11 @@ class Core(wiring.Component):
         self._taken = take = Signal()
         advance = Signal()
         m.d.comb += [
-            chunks.ready.eq(Cat(*(feeder.chunks.ready for feeder in self._feeders)).all()),
+            chunks.ready.eq(all_ready(self._feeders, self._step)),
             take.eq(chunks.valid & chunks.ready),
             self._activation_masks.read.enable.eq(masks.enable),
             self._activation_masks.read.address.eq(masks.address),
-            advance.eq(Cat(*(feeder.complete for feeder in self._feeders)).all() & self._step),
+            advance.eq(Cat(*(feeder.complete for feeder in self._feeders)).all()),
         ]
         # Tag of an output's last blocks, stage by stage: address, memory.
         self._final = Signal(2)
@@ -174,8 +174,7 @@ class Core(wiring.Component):
             m.d.comb += [
                 self._block_masks[j].read.enable.eq(self._scanner.block_masks.enable),
                 self._block_masks[j].read.address.eq(self._scanner.block_masks.address),
-                feeder.chunks.valid.eq(chunks.valid),
-                feeder.chunks.payload.eq(chunks.payload),
+                feeder.chunk.eq(chunks.payload),
                 feeder.take.eq(take),
                 feeder.activation_mask.eq(self._activation_masks.read.data[j]),
                 feeder.block_mask.eq(self._block_masks[j].read.data),

@@ -1,9 +1,10 @@
 """Feeder: turns one bank's masks into the addresses of the blocks that have to be issued."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from sterna.gateware.compute.scanner import OFFSET_BITS, fetched_chunk
@@ -21,7 +22,7 @@ class Feeder(wiring.Component):
     After an output's last position
     the feeder waits (``complete``) until all feeders are there (``advance``).
 
-    Flow: ``chunks.ready`` says that there is room; a chunk counts when all feeders have it (``take``). Issue moves with
+    Flow: a chunk counts when all feeders have it (``take``); :func:`all_ready` says when they can. Issue moves with
     ``step``. ``block`` and ``word`` come a cycle after the decision, with ``read``; ``present`` goes with them.
     Throughput: one position a cycle. Sources: zero-skip masks, SparTen (Gondimalla 2019); queues, EIE (Han 2016).
     """
@@ -29,8 +30,10 @@ class Feeder(wiring.Component):
     def __init__(self, *, configuration: Configuration):
         self.configuration = c = configuration
         super().__init__({
-            "chunks": In(stream.Signature(fetched_chunk(c))),
+            "chunk": In(fetched_chunk(c)),
             "take": In(1),
+            "room": Out(1),    # for a chunk, without a step
+            "leaves": Out(1),  # a chunk leaves with a step
             "activation_mask": In(CHUNK),
             "block_mask": In(CHUNK),
             "first_block": In((c.weight_depth - 1).bit_length()),
@@ -39,7 +42,7 @@ class Feeder(wiring.Component):
             "stored": Out(COUNT_BITS),  # blocks of the chunk that stands at the input
             # decision
             "step": In(1),
-            "advance": In(1),
+            "advance": In(1),    # all feeders are complete: with a step, the next output begins
             "complete": Out(1),  # nothing is left of this output after this cycle
             "holding": Out(1),   # a chunk is current
             "issuing": Out(1),   # a position is chosen (and taken if step)
@@ -59,7 +62,7 @@ class Feeder(wiring.Component):
         })  # fmt: skip
 
         # Arrival: which positions have to be issued, and where their blocks begin.
-        fetched = self.chunks.payload
+        fetched = self.chunk
         lower = Signal(CHUNK)
         shift = fetched.word[:OFFSET_BITS]
         activation_mask = Signal(CHUNK)
@@ -96,13 +99,13 @@ class Feeder(wiring.Component):
         holding, waiting = Signal(), Signal()
         before = [current.mask[:k].any() for k in range(CHUNK + 1)]  # is there one below position k?
         rest = Signal(CHUNK)
-        leaving = Signal()
-        enters = Signal()
+        leaving, enters = Signal(), Signal()
         m.d.comb += [
             rest.eq(current.mask & Cat(before[:CHUNK])),
             self.complete.eq(holding & current.last & (rest == 0)),
-            leaving.eq(~holding | (self.step & (rest == 0) & (~current.last | self.advance))),
-            self.chunks.ready.eq(~waiting | leaving),
+            self.leaves.eq((rest == 0) & (~current.last | self.advance)),
+            self.room.eq(~waiting | ~holding),
+            leaving.eq(~holding | (self.step & self.leaves)),
             enters.eq(self.take & ~fetched.half & (arriving.mask.any() | fetched.last)),
         ]
         with m.If(self.step):
@@ -136,6 +139,12 @@ class Feeder(wiring.Component):
                 self.present.eq((current.live & lowest).any()),
             ]
         return m
+
+
+def all_ready(feeders: Sequence[Feeder], step: Value) -> Value:
+    """Whether all take a chunk in this cycle, with ``step``, which comes late, as late as can be."""
+    can = Cat(feeder.room | feeder.leaves for feeder in feeders).all()
+    return can & (step | Cat(feeder.room for feeder in feeders).all())
 
 
 def _least(before: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 
-from sterna.gateware.compute.feeder import Feeder
+from sterna.gateware.compute.feeder import Feeder, all_ready
 from sterna.gateware.compute.scanner import Scanner
 from sterna.sim.checks.testbench import Simulate, memory, random_bits, source
 from sterna.spec.configuration import CHUNK, Configuration
@@ -37,13 +37,12 @@ class GatedFeeder(wiring.Component):
         m.submodules.feeder = self.feeder
         chunks = self.scanner.chunks
         m.d.comb += [
-            chunks.ready.eq(self.feeder.chunks.ready & self.neighbours),
-            self.feeder.chunks.valid.eq(chunks.valid),
-            self.feeder.chunks.payload.eq(chunks.payload),
+            chunks.ready.eq(all_ready([self.feeder], self.step) & self.neighbours),
+            self.feeder.chunk.eq(chunks.payload),
             self.feeder.take.eq(chunks.valid & chunks.ready),
             self.feeder.step.eq(self.step),
             self.advanced.eq(self.step & self.allow & self.feeder.complete),
-            self.feeder.advance.eq(self.advanced),
+            self.feeder.advance.eq(self.allow & self.feeder.complete),
         ]
         return m
 

@@ -5,7 +5,7 @@ from typing import Any
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data
 
-from sterna.gateware.compute.feeder import Feeder
+from sterna.gateware.compute.feeder import Feeder, all_ready
 from sterna.sim.formal.opened import Opened
 from sterna.sim.formal.order import Follower
 from sterna.sim.formal.property import Property, always, constant, free, given, implies, population, some
@@ -32,10 +32,12 @@ class FeederIssues(Property):
     def build(self, m: Module) -> None:
         f = self.feeder
         m.submodules.feeder = opened = Opened(f)
-        chunk = f.chunks.payload
-        free(m, f.chunks.valid, chunk, f.take, f.activation_mask, f.block_mask, f.step, f.advance)
+        chunk = f.chunk
+        free(m, chunk, f.take, f.activation_mask, f.block_mask, f.step, f.advance)
         constant(m, f.first_block, f.no_activation_skip, f.no_block_skip)
-        given(m, implies(f.take, f.chunks.valid & f.chunks.ready), implies(f.advance, f.step & f.complete))
+        ready, advanced = all_ready([f], f.step), Signal()
+        given(m, implies(f.take, ready), implies(f.advance, f.complete))
+        m.d.comb += advanced.eq(f.advance & f.step)
 
         # What has to be issued of the chunk that comes.
         word_bits, block_bits = len(chunk.word), len(f.block)
@@ -73,17 +75,17 @@ class FeederIssues(Property):
         issues = Follower(m, item=arriving, arriving=arrived, place=Mux(can, lower, CHUNK), leaving=f.step & f.issuing,
                           capacity=2 * CHUNK)  # fmt: skip
         followed = data.View(issue, issues.item)
-        ends = Follower(m, item=0, arriving=whole & chunk.last, leaving=f.advance, capacity=2)
+        ends = Follower(m, item=0, arriving=whole & chunk.last, leaving=advanced, capacity=2)
 
         ends_before = Signal(range(3))  # of the issue that is followed
         with m.If(issues.begins):
-            m.d.sync += ends_before.eq(ends.inside - f.advance)
-        with m.Elif(f.advance):
+            m.d.sync += ends_before.eq(ends.inside - advanced)
+        with m.Elif(advanced):
             m.d.sync += ends_before.eq(ends_before - 1)
         always(m, implies(issues.leaves, ends_before == 0))
-        always(m, implies(issues.following & ~issues.leaves & f.advance, ends_before != 0))
+        always(m, implies(issues.following & ~issues.leaves & advanced, ends_before != 0))
         empty = (issues.inside == 0) & (ends.inside == 0)
-        always(m, implies(f.step, f.issuing | f.complete | empty), implies(empty, f.chunks.ready))
+        always(m, implies(f.step, f.issuing | f.complete | empty), implies(empty, ready))
 
         # The addresses come a cycle after the decision and stand until the next.
         due, none = Signal(), Signal()
@@ -98,9 +100,9 @@ class FeederIssues(Property):
                                    "word": word_bits, "last": 1})  # fmt: skip
         current, queued = (data.View(entry, opened[name]) for name in ("current", "queued"))
         holding, waiting = opened["holding"], opened["waiting"]
-        here, behind = population(current.mask), Mux(waiting, population(queued.mask), 0)
+        here, behind = Mux(holding, population(current.mask), 0), Mux(waiting, population(queued.mask), 0)
         always(m, implies(waiting, holding & (queued.last | queued.mask.any())))
-        always(m, Mux(holding, current.last | current.mask.any(), current.mask == 0))
+        always(m, implies(holding, current.last | current.mask.any()))
         always(m, issues.inside == here + behind, ends.inside == (holding & current.last) + (waiting & queued.last))
         always(m, opened["after"] == end, opened["lower"] == before)
         followed = data.View(issue, issues.item)
