@@ -17,6 +17,7 @@ from sterna.gateware.link.crc import Crc32c
 from sterna.gateware.link.receiver import FrameReceiver
 from sterna.gateware.memory.packer import Packer
 from sterna.gateware.memory.trit_decoder import Trit5Decoder
+from sterna.gateware.stream_buffer import StreamBuffer
 
 
 class OverfullQueue(SyncFIFOBuffered):
@@ -25,6 +26,16 @@ class OverfullQueue(SyncFIFOBuffered):
     def elaborate(self, platform: Any) -> Module:
         m = super().elaborate(platform)
         m.d.comb += self.w_rdy.eq(1)
+        return m
+
+
+class HurriedBuffer(StreamBuffer):
+    """Offers what comes before what it holds."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        with m.If(self.i.valid):
+            m.d.comb += self.o.payload.eq(self.i.payload)
         return m
 
 
@@ -63,17 +74,17 @@ class CrowdedFeeder(Feeder):
 
     def elaborate(self, platform: Any) -> Module:
         m = super().elaborate(platform)
-        m.d.comb += self.chunks.ready.eq(1)
+        m.d.comb += self.room.eq(1)
         return m
 
 
 class DenseFeeder(Feeder):
-    """Counts positions, not blocks, up to the block that it issues."""
+    """Takes any block for the one behind the last."""
 
     def elaborate(self, platform: Any) -> Module:
         m = super().elaborate(platform)
-        with m.If(self.read):
-            m.d.comb += self.block.eq(self.word)
+        with m.If(self.step):
+            m.d.sync += self.block.eq(self.block + 1)
         return m
 
 

@@ -10,13 +10,14 @@ from sterna.gateware.compute.capture import Capture
 from sterna.gateware.compute.feeder import Feeder, all_ready
 from sterna.gateware.compute.lanes import Lanes
 from sterna.gateware.compute.pool import MaxPool
-from sterna.gateware.compute.requantiser import PARAMETER, Requantiser
+from sterna.gateware.compute.requantiser import PARAMETER, Requantiser, activation_group
 from sterna.gateware.compute.scanner import Scanner
 from sterna.gateware.control.sequencer import Sequencer
 from sterna.gateware.control.tags import output_tags
 from sterna.gateware.interfaces import MemoryWrite, counters, input_activation, read_request, run_request
 from sterna.gateware.memory.packer import Packer
 from sterna.gateware.memory.ram import Ram
+from sterna.gateware.stream_buffer import StreamBuffer
 from sterna.gateware.tally import TallyPair
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import WORD_BITS
@@ -218,7 +219,9 @@ class Core(wiring.Component):
         m.submodules.output_packer = outputs = Packer(configuration=c, group=c.requantisers)
         m.submodules.input_packer = inputs = Packer(configuration=c, group=1, zeros=False)
         connect(m, self._capture.groups, requantiser.groups)
-        connect(m, requantiser.activations, pool.activations)
+        m.submodules.buffer = buffer = StreamBuffer(activation_group(c))
+        connect(m, requantiser.activations, buffer.i)
+        connect(m, buffer.o, pool.activations)
         connect(m, pool.run, outputs.run)
         m.d.comb += [
             requantiser.first_parameter.eq(sequencer.first_parameter),

@@ -53,5 +53,5 @@ class CaptureHandOver(Property):
 
         # Where the sum is: lanes move down by a group with each that leaves.
         place = lane - group * c.requantisers
-        always(m, opened["group"] == group, implies(~inside, group == 0))
+        always(m, opened["group"] == group, opened["last"] == (group == count - 1), implies(~inside, group == 0))
         always(m, implies(inside & (place >= 0), opened["held"].word_select(place[: len(lane)], c.acc_bits) == value))

@@ -13,6 +13,7 @@ from sterna.sim.formal.queue import TagQueue
 from sterna.sim.formal.receiver import ReceiverFlow, ReceiverFrames
 from sterna.sim.formal.requantiser import RequantiserHandOver
 from sterna.sim.formal.scanner import ScannerWalk
+from sterna.sim.formal.stream_buffer import BufferOrder
 from sterna.sim.formal.streams import SENDERS, StreamRules
 from sterna.sim.formal.trits import LoaderTrits, Trit5Code
 from sterna.spec.errors import InputError
@@ -24,6 +25,7 @@ def _rules(sender: str) -> Property:
 
 PROPERTIES: dict[str, Callable[[], Property]] = {
     "tag-queue": TagQueue,
+    "stream-buffer": BufferOrder,
     "capture": CaptureHandOver,
     "requantiser": RequantiserHandOver,
     "scanner": ScannerWalk,
