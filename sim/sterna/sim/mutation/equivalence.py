@@ -14,6 +14,7 @@ _PREPARE = f"""
     hierarchy -top {TOP}
     flatten
     memory
+    setattr -unset init w:*
     design -save all
 """
 _SIDE = """
@@ -47,7 +48,8 @@ _MERGES = "equiv_struct -icells", ""
 
 def equivalent(mutants: Mutants, numbers: Iterable[int]) -> set[int]:
     """Those of the mutants that are proved to do what the component does, by induction over all states: registers that
-    anything depends on are equal for ever if they are at power-up.
+    anything depends on are equal for ever if they are at power-up (which they are, whatever their values: those of the
+    mutant are the component's).
 
     Raises :class:`ToolError` if yosys is missing or fails.
     """
