@@ -77,12 +77,14 @@ class Packer(wiring.Component):
         zeros_low, zeros_high = zeros[:low_bits], zeros[low_bits:]
         reach = Signal(low_bits + 1)  # of the zeros in this chunk, if they do not go on
         word_end = step == steps - 1
-        packing, passing, closing = Signal(), Signal(), Signal()
+        passing = Signal()  # are there any? A flip-flop, because readiness hangs on it up to both ends of the core
+        packing, closing = Signal(), Signal()
+        zeros_after = Signal.like(zeros)
         chunk_end = Signal()
         moved = Signal()
         m.d.comb += [
             packing.eq(~passing & ~ending),
-            passing.eq((zeros != 0) & self.zeros),
+            zeros_after.eq(zeros),
             closing.eq(~passing & ending),
             reach.eq(word_low + zeros_low),
             chunk_end.eq(Mux(passing, reach[-1] | zeros_high.any(), (word_low == CHUNK - 1) & word_end)),
@@ -118,29 +120,33 @@ class Packer(wiring.Component):
             ]
             with m.If(passing):
                 with m.If(chunk_end):
-                    m.d.sync += [word_low.eq(0), zeros_low.eq(reach), zeros_high.eq(zeros_high - ~reach[-1])]
+                    m.d.sync += word_low.eq(0)
+                    m.d.comb += zeros_after.eq(Cat(reach[:-1], zeros_high - ~reach[-1]))
                 with m.Else():
-                    m.d.sync += [word_low.eq(reach), zeros.eq(0)]
+                    m.d.sync += word_low.eq(reach)
+                    m.d.comb += zeros_after.eq(0)
             with m.Elif(packing):
                 with m.If(run.write):
                     m.d.sync += step.eq(step + 1)
                     with m.If(word_end):
                         m.d.sync += [step.eq(0), word_low.eq(word_low + 1)]
                 with m.If(run.last):
-                    m.d.sync += [zeros.eq(self.place.trail), ending.eq(~ends)]
+                    m.d.comb += zeros_after.eq(self.place.trail)
+                    m.d.sync += ending.eq(~ends)
                 with m.Elif(run.row_end):
-                    m.d.sync += zeros.eq(self.place.gap)
+                    m.d.comb += zeros_after.eq(self.place.gap)
             with m.Else():
                 m.d.sync += ending.eq(0)
         with m.If(self.begin):
             m.d.sync += [
                 word_low.eq(self.place.word),
-                zeros.eq(self.place.lead),
                 step.eq(0),
                 held.eq(0),
                 dirty.eq(0),
                 ending.eq(0),
             ]
+            m.d.comb += zeros_after.eq(self.place.lead)
+        m.d.sync += [zeros.eq(zeros_after), passing.eq((zeros_after != 0) & self.zeros)]
 
         # To load or to count: subtracting the bit that chooses puts both into the cells of the carry chain.
         counts = ~self.begin
