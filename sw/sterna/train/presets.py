@@ -119,9 +119,11 @@ PRESETS = {
             dataset="mnist",
             topology=Cnn(stages=((16, 16), (32, 32), (32,))),
             recipe=Recipe(),
-            float_phase=Phase(epochs=5, learning_rate=3e-3),
-            quantised_phase=Phase(epochs=10, learning_rate=3e-3),
+            float_phase=Phase(epochs=10, learning_rate=3e-3),
+            quantised_phase=Phase(epochs=20, learning_rate=3e-3),
             batch=100,
+            augmentation=Augmentation(rotation=8, zoom=0.1, shift=1),
+            distillation=0.5,
         ),
         Preset(
             name="fashion-cnn",
