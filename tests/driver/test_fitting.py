@@ -107,6 +107,14 @@ def test_a_section_out_of_bounds_is_refused(
         ({"parameters": 1020}, r"the image's op at program word 0 reaches parameter word 10\d\d; the device has 1024"),
         ({"masks": 255}, r"the image's op at program word 0 reaches mask word 2\d\d; the device has 256"),
         ({"height": 4097}, r"the image's op at program word 0 has height 4097; the device has at most 4096$"),
+        (
+            {"pool_height": 2},
+            "the image's op at program word 0 has pool windows of 2 x 1, which do not divide its 1 x 1 pixels$",
+        ),
+        (
+            {"pool_width": 3},
+            "the image's op at program word 0 has pool windows of 1 x 3, which do not divide its 1 x 1 pixels$",
+        ),
         ({"tail_groups": 9}, r"the image's op at program word 0 has tail_groups 9; the device has at most 8$"),
         ({"height": 4096}, r"the image's program takes more than the \d+ cycles that it says"),
     ],

@@ -123,6 +123,11 @@ def _check_program(image: Image, configuration: Configuration) -> None:
         ]
         if beyond:
             raise ImageError(f"the image's op at program word {at} has {beyond[0]}")
+        if op.height % op.pool_height or op.width % op.pool_width:  # the op's end would never be written
+            raise ImageError(
+                f"the image's op at program word {at} has pool windows of {op.pool_height} x {op.pool_width}, which do "
+                f"not divide its {op.height} x {op.width} pixels"
+            )
         scans += op.height * op.width * op.tiles * chunks
         if scans > image.estimated_cycles:
             raise ImageError(f"the image's program takes more than the {image.estimated_cycles} cycles that it says")

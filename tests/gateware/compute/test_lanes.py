@@ -4,10 +4,12 @@ import random
 from typing import Any
 
 import pytest
+from amaranth.hdl import ResetInserter, Signal
 
 from sterna.gateware.compute.capture import Capture
+from sterna.gateware.compute.lanes import Lanes
 from sterna.sim.checks.lanes import check_sums
-from sterna.sim.checks.testbench import simulate, sink
+from sterna.sim.checks.testbench import plain, simulate, sink
 from sterna.spec.configuration import Configuration
 
 
@@ -19,6 +21,33 @@ def test_sums_are_exact_however_the_pipeline_is_held(seed: int) -> None:
         weight_depth=16, mask_depth=16, activation_depth=16, parameter_depth=16,
     )  # fmt: skip
     check_sums(rng, c, simulate)
+
+
+def test_a_reset_of_one_cycle_empties_the_whole_pipeline() -> None:
+    c = Configuration(
+        name="t", simd=8, pe=4, acc_bits=16, weight_depth=16, mask_depth=16, activation_depth=16, parameter_depth=16
+    )
+    dut, reset = Lanes(configuration=c), Signal()
+
+    async def drive(ctx: Any) -> None:
+        async def cycles(count: int, gates: int, final: int = 0) -> None:
+            ctx.set(dut.gates, gates)
+            ctx.set(dut.final, final)
+            await ctx.tick().repeat(count)
+
+        ctx.set(dut.flow, 1)
+        ctx.set(dut.activations, [100] * c.simd)
+        ctx.set(dut.trits, [[1] * c.pe] * c.simd)
+        await cycles(8, 0xFF)
+        assert plain(ctx.get(dut.sums))[0] > 0
+        ctx.set(reset, 1)
+        await cycles(1, 0)
+        ctx.set(reset, 0)
+        await cycles(1, 0, final=1)
+        (sums,) = await ctx.tick().sample(dut.sums).until(dut.last)
+        assert plain(sums) == [0] * c.pe
+
+    simulate(ResetInserter(reset)(dut), drive)
 
 
 @pytest.mark.parametrize("requantisers", [1, 2])

@@ -166,8 +166,3 @@ def _rotated(bits: Any, by: Any) -> Any:
 
 def _population(bits: Any) -> Any:
     return sum(bits[1:], bits[0])
-
-
-def _positions_with_bit(k: int) -> int:
-    """Positions of a chunk whose number has bit ``k`` set."""
-    return sum(1 << position for position in range(CHUNK) if position >> k & 1)

@@ -19,7 +19,6 @@ class Lanes(wiring.Component):
     accumulator. (Registers between the levels cost no cells, and keep yosys from making carry-save adders of the tree,
     which take two LUTs a bit more.) ``sums`` are the accumulators, complete in the cycle in which ``last`` is high;
     with the next they begin anew. Everything holds while ``flow`` is low. Overflow: none; the compiler bounds sums.
-    A reset lasts as long as the latency at least, with gates low: it empties the tree through its first registers.
     """
 
     def __init__(self, *, configuration: Configuration):
@@ -46,12 +45,11 @@ class Lanes(wiring.Component):
         with m.If(self.flow):
             m.d.sync += final.eq(Cat(self.final, final))
 
-        # Products have no reset, so that the gates become the flip-flops' own and take no logic.
         for p in range(c.pe):
             values = []
             for j in range(c.simd):
                 x, trit = self.activations[j], self.trits[j][p]
-                product = Signal(signed(c.act_bits), name=f"product_{p}_{j}", reset_less=True)
+                product = Signal(signed(c.act_bits), name=f"product_{p}_{j}")
                 with m.If(self.flow):
                     m.d.sync += product.eq(Mux(trit[0], Mux(trit[1], minus[j], x), 0))
                     with m.If(~self.gates[j]):
@@ -59,9 +57,7 @@ class Lanes(wiring.Component):
                 values.append(product)
             for level in range(self.levels):
                 sums = [sum(values[k + 1 : k + 2], values[k]) for k in range(0, len(values), 2)]
-                values = [
-                    Signal(total.shape(), name=f"tree_{p}_{level}_{k}", reset_less=True) for k, total in enumerate(sums)
-                ]
+                values = [Signal(total.shape(), name=f"tree_{p}_{level}_{k}") for k, total in enumerate(sums)]
                 with m.If(self.flow):
                     m.d.sync += [value.eq(total) for value, total in zip(values, sums, strict=True)]
             accumulator = Signal(signed(c.acc_bits), name=f"accumulator_{p}")
