@@ -355,7 +355,7 @@ class Device:
             raise ProtocolError("another build answers now; open the device again")
         if self._wait_until_idle() & State.LOADED:
             return
-        # It was reset, or left while loading (before which the counters were read): either way they start anew.
+        # It was reset, which moves counters, or left while loading (before which they were read): take them anew.
         self._totals.restart()
         if self._image is not None:
             self._image = self._network = None

@@ -29,7 +29,7 @@ class RegisterFile(wiring.Component):
     All lie in block RAM as pairs of 16-bit halves; constants are its initial contents. Only the low bits of the
     counters are looked at, of each so few that it does not come round between two looks; the bits above are dropped by
     synthesis, in the counters too. A step takes one register: by as much as a counter has moved on from the low bits of
-    its total, the total does; so after a reset the totals run on. Steps go round all counters for ever; to read a
+    its total, the total does; so a reset moves totals by any amount. Steps go round all counters for ever; to read a
     register is to have its step next.
 
     Latency: 3…9 cycles from ``ask`` to ``done``. Flow control: ``ask`` and ``register`` hold until ``done``. Bad input:
