@@ -37,8 +37,8 @@ class Exported:
 
 def export(configuration: Configuration) -> Exported:
     """The accelerator of ``configuration`` without any part's primitives: memories are to be inferred, with one port to
-    write and one to read. Their contents at power-up do not count, but for those of the register file: it is initialised,
-    and holds its constants."""
+    write and one to read. Their contents at power-up do not count, but for those of the register file: it is
+    initialised, and holds its constants."""
     inferred = dataclasses.replace(configuration, weights_in=Primitive.BLOCK)
     accelerator = Accelerator(configuration=inferred, build_id=build_id(inferred, "export"))
     ports = [("clk", "input", 1), ("rst", "input", 1)]

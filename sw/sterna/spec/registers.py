@@ -1,6 +1,7 @@
 """Registers that READ returns: identity, state and counters; 32 bits each, counters modulo 2**32.
 
-Counters run on from power-up, and a reset moves them by any amount; a reader takes differences. Of the core's cycles, each falls into exactly one class:
+Counters run on from power-up, and a reset moves them by any amount; a reader takes differences. Of the core's cycles,
+each falls into exactly one class:
 ``CYCLES = ISSUE_CYCLES + EMPTY_CYCLES + IDLE_CYCLES + REQUANTISER_STALLS + MEMORY_STALLS``.
 Of the block positions that the feeders walked, ``POSITIONS - STORED`` were skipped as zero blocks and
 ``STORED - ISSUED`` because their activation was zero (with both skips on).
