@@ -27,7 +27,8 @@ def _small_board_and_fake_tools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "sterna.flow.plan.find_tool", lambda name: Tool(name, (sys.executable, str(FAKE), name), f"{name} 1.0")
     )
-    monkeypatch.setitem(BOARDS, "icebreaker", dataclasses.replace(BOARDS["icebreaker"], configuration=SMALL))
+    board = dataclasses.replace(BOARDS["icebreaker"], configuration=SMALL, frequency=39_000_000, baud=3_000_000)
+    monkeypatch.setitem(BOARDS, "icebreaker", board)
 
 
 def sterna(*arguments: str | Path) -> Result:

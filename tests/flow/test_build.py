@@ -18,7 +18,7 @@ SMALL = Configuration(
     name="small", simd=1, pe=4, weight_depth=16, mask_depth=16, activation_depth=16, parameter_depth=16,
     pool_depth=16, program_depth=16,
 )  # fmt: skip
-BOARD = dataclasses.replace(BOARDS["icebreaker"], configuration=SMALL, frequency=39_000_000)
+BOARD = dataclasses.replace(BOARDS["icebreaker"], configuration=SMALL, frequency=39_000_000, baud=3_000_000)
 
 
 @pytest.fixture(autouse=True)
