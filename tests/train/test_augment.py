@@ -64,3 +64,12 @@ def test_a_rotation_keeps_the_centre_and_its_distance():
 def test_what_moves_in_is_the_lowest_value():
     moved = run(torch.full((20, 8, 8, 1), -3.0), Augmentation(shift=3, rotation=30), low=-3.0)
     assert moved == pytest.approx(torch.full((20, 8, 8, 1), -3.0))
+
+
+def test_a_flip_mirrors_about_half_of_the_images_and_leaves_the_others():
+    images = some_images(400)
+    flipped = run(images, Augmentation(flip=True))
+    same = (flipped == images).flatten(1).all(1)
+    mirrored = (flipped == images.flip(2)).flatten(1).all(1)
+    assert (same ^ mirrored).all()
+    assert 150 < mirrored.sum() < 250

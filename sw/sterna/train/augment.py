@@ -1,4 +1,4 @@
-"""Augmentation: every epoch sees each image a little turned, zoomed, moved and noisy."""
+"""Augmentation: every epoch sees each image a little turned, zoomed, moved, mirrored and noisy."""
 
 import math
 from dataclasses import dataclass
@@ -20,6 +20,8 @@ class Augmentation:
     """Pixels, up, down and sideways."""
     noise: float = 0.0
     """Standard deviation of every pixel's noise, as a share of the range of pixels."""
+    flip: bool = False
+    """Mirrors half of the images left to right."""
 
 
 def augmented(
@@ -46,6 +48,9 @@ def augmented(
         grid = functional.affine_grid(rows.reshape(count, 2, 3), [count, 1, height, width], align_corners=False)
         planes = images.permute(0, 3, 1, 2) - low
         result = functional.grid_sample(planes, grid, align_corners=False).permute(0, 2, 3, 1) + low
+    if by.flip:
+        mirrored = torch.rand(count, generator=generator) < 0.5
+        result = torch.where(mirrored[:, None, None, None], result.flip(2), result)
     if by.noise:
         result = result + torch.randn(result.shape, generator=generator) * (by.noise * (high - low))
     return result.clamp(low, high)

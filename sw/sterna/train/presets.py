@@ -130,9 +130,11 @@ PRESETS = {
             dataset="fashion_mnist",
             topology=Cnn(stages=((32, 32), (64, 64), (64,))),
             recipe=Recipe(),
-            float_phase=Phase(epochs=5, learning_rate=3e-3),
+            float_phase=Phase(epochs=6, learning_rate=3e-3),
             quantised_phase=Phase(epochs=10, learning_rate=3e-3),
             batch=100,
+            augmentation=Augmentation(shift=1, flip=True),
+            distillation=0.5,
         ),
         Preset(
             name="cifar-resnet8",
@@ -142,7 +144,7 @@ PRESETS = {
             float_phase=Phase(epochs=30, learning_rate=3e-3, weight_decay=0.05),
             quantised_phase=Phase(epochs=30, learning_rate=3e-3),
             batch=64,
-            augmentation=Augmentation(shift=3),
+            augmentation=Augmentation(shift=3, flip=True),
         ),
         Preset(
             name="speech-dscnn",  # 6,848 weights
