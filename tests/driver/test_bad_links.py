@@ -211,7 +211,7 @@ def test_counts_before_an_interrupted_load_are_kept(
     transport.plan(4, raising(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         device.load(network)
-    assert device.counters().issued == emulator._machine.issued > 0
+    assert device.counters().issued == emulator._machines[0].issued > 0
 
 
 def test_a_slow_run_is_waited_for(

@@ -252,7 +252,7 @@ def test_profile_adds_up_to_a_run(device: Device, network: IntegerNetwork, image
 def test_counters_count_on_beyond_32_bits(
     emulator: Emulator, open_over: Callable[..., Device], network: IntegerNetwork, images: Images
 ) -> None:
-    emulator._machine.issued = (1 << 32) - 5
+    emulator._machines[0].issued = (1 << 32) - 5
     device = open_over(emulator)
     image = device.load(network)
     assert device.counters().issued == 0

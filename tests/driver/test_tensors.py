@@ -78,10 +78,10 @@ def test_zeros_around_an_input_are_written_with_every_image(
 ) -> None:
     device.load(copying)
     for word in (0, copying.slot_offset):
-        emulator._machine.put(word, np.full(4 * INPUT.words, 99, np.int8))
+        emulator._machines[0].put(word, np.full(4 * INPUT.words, 99, np.int8))
     device.infer(tensors[:2])
     for slot in (0, 1):
-        found = emulator._machine.get(slot * copying.slot_offset, 4 * INPUT.words)
+        found = emulator._machines[0].get(slot * copying.slot_offset, 4 * INPUT.words)
         assert np.array_equal(found, INPUT.scatter(tensors[slot]))
 
 

@@ -34,6 +34,9 @@ BASE = configuration_named("icebreaker")
         ({"weight_depth": 3}, "weight_depth is 3; allowed: a power of two, 16…65536"),
         ({"activation_depth": 8}, "activation_depth is 8; allowed: a power of two, 16…65536"),
         ({"weights_in": "spram"}, "weights_in is 'spram'; allowed: Primitive.BLOCK, Primitive.SPRAM"),
+        ({"cores": 3}, "cores is 3; allowed: 1, 2 or 4, at most 16"),
+        ({"cores": 0}, "cores is 0; allowed: 1, 2 or 4, at most 16"),
+        ({"simd": 32, "cores": 4}, "cores is 4; allowed: 1, 2 or 4, at most 2"),
         ({"program_depth": 1 << 17}, "program_depth is 131072; allowed: a power of two, 16…65536"),
     ],
 )
@@ -52,7 +55,7 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
 def test_the_digest_covers_every_parameter_but_the_name_and_what_holds_the_words():
     other = {
         "simd": 8, "pe": 16, "requantisers": 2, "act_bits": 4, "acc_bits": 20, "weight_depth": 512, "mask_depth": 512,
-        "activation_depth": 1024, "parameter_depth": 1024, "pool_depth": 64, "program_depth": 512,
+        "activation_depth": 1024, "parameter_depth": 1024, "pool_depth": 64, "program_depth": 512, "cores": 2,
     }  # fmt: skip
     assert {field.name for field in dataclasses.fields(Configuration)} == {"name", "weights_in", *other}
     digests = {dataclasses.replace(BASE, **{name: value}).digest for name, value in other.items()} | {BASE.digest}

@@ -184,6 +184,9 @@ class Device:
         outputs: the same as the golden model's ``predict``. The skips change cycles, never results. ``progress`` counts
         images.
 
+        Images are dealt out to the device's cores; all else (``linear``, ``trace``, ``profile``, and networks larger
+        than the memories) runs on the first.
+
         Raises :class:`InputError` for images of another shape, dtype or range, and :class:`DeviceRefusedError` if no
         network is loaded.
         """
@@ -192,32 +195,34 @@ class Device:
         flags = _flags(activation_skip, block_skip)
         outputs = tuple(np.empty((len(rows), *_shape(place)), np.int32) for place in image.outputs)
         reading_due = self._runs_per_reading(image)
+        slots, behind = self._deal(image)
         with self._exchange():
-            # On the wire: input and start of image n, results of image n-1. Image n+1 is sent once the results of n-1,
-            # which had its slot, have come: while image n runs. With one slot: input, start, results, and so on.
-            slots = 2 if image.slot_offset else 1
+            # On the wire: input and start of image n, results of one that is ``behind``; so the link works while cores
+            # run. An input is sent when the results of the image that had its slot have come.
             pending: deque[list[list[Request]]] = deque()
             collected = 0
-            for n, row in enumerate(rows):
-                if n >= slots:
-                    self._collect_results(pending.popleft(), outputs, collected)
-                    collected += 1
-                    if progress:
-                        progress(collected, len(rows))
-                slot = n % slots
-                self._submit_input(image, slot, row)
-                self._submit_run(image, slot, flags, more=n + 1 < len(rows))
-                if n >= slots - 1:
-                    pending.append(self._submit_results(image, (n + 1) % slots))
-                if self._runs_since_reading >= reading_due:
-                    self._read_counters()
-            if slots == 2 and len(rows):
-                pending.append(self._submit_results(image, (len(rows) - 1) % slots))
-            for results in pending:
-                self._collect_results(results, outputs, collected)
+
+            def collect() -> None:
+                nonlocal collected
+                self._collect_results(pending.popleft(), outputs, collected)
                 collected += 1
                 if progress:
                     progress(collected, len(rows))
+
+            for n, row in enumerate(rows):
+                if n >= len(slots):
+                    collect()
+                slot = slots[n % len(slots)]
+                self._submit_input(image, slot, row)
+                self._submit_run(image, slot, flags, more=n + 1 < len(rows))
+                if n >= behind:
+                    pending.append(self._submit_results(image, slots[(n - behind) % len(slots)]))
+                if self._runs_since_reading >= reading_due:
+                    self._read_counters()
+            for n in range(max(0, len(rows) - behind), len(rows)):
+                pending.append(self._submit_results(image, slots[n % len(slots)]))
+            while pending:
+                collect()
         whole = tuple(
             np.concatenate([output for _, output in parts], axis=3)
             for _, parts in groupby(zip(image.outputs, outputs, strict=True), key=lambda part: part[0].name)
@@ -419,24 +424,34 @@ class Device:
             if progress:
                 progress(written, total)
 
+    def _deal(self, image: Image) -> tuple[list[int], int]:
+        """The slots that images take by turns, core by core, and how far behind the image that begins is the one whose
+        results are asked for then: that of the same core, which has ended; with one slot a core, that of the next core,
+        since there the next input goes.
+
+        What is streamed would reach all cores at once, words that some of them read: such images run on the first."""
+        cores = 1 if image.streamed_bytes else self.configuration.cores
+        halves = 2 if image.slot_offset else 1
+        return [2 * core + half for half in range(halves) for core in range(cores)], cores - 2 + halves
+
     def _submit_input(self, image: Image, slot: int, tensor: npt.NDArray[np.int8]) -> None:
-        self._submit_tensor(image.input, slot * image.slot_offset, tensor)
+        self._submit_tensor(image.input, slot, image.slot_offset, tensor)
 
     def _submit_parts(self, places: list[TensorPlace], tensor: npt.NDArray[np.int8]) -> None:
         """``tensor``: int8 (height, width, channels) of all parts."""
         first = 0
         for place in places:
             end = first + place.layout.channels
-            self._submit_tensor(place, 0, tensor[:, :, first:end])
+            self._submit_tensor(place, 0, 0, tensor[:, :, first:end])
             first = end
 
-    def _submit_tensor(self, place: TensorPlace, offset: int, tensor: npt.NDArray[np.int8]) -> None:
+    def _submit_tensor(self, place: TensorPlace, slot: int, slot_offset: int, tensor: npt.NDArray[np.int8]) -> None:
         flat = place.layout.scatter(tensor)
         group = CHUNK * self.configuration.simd
         step = (MAX_CONTENT - 4) // group * group
         for at in range(0, len(flat), step):
-            word = place.word + offset + at // self.configuration.simd
-            self._session.submit(Opcode.INPUT, input_header(word) + flat[at : at + step].tobytes())
+            word = place.word + slot % 2 * slot_offset + at // self.configuration.simd
+            self._session.submit(Opcode.INPUT, input_header(word, slot // 2) + flat[at : at + step].tobytes())
 
     def _submit_run(
         self, image: Image, slot: int, flags: int, *, ops: int = 0, more: bool = False, ahead: bool = True
@@ -459,7 +474,8 @@ class Device:
     def _submit_segment(self, image: Image, index: int, entry: int, slot: int, flags: int, ops: int) -> None:
         """Runs some ops of a segment, from the one at ``entry`` on."""
         self._stream(image, index, slot)
-        arguments = start_arguments(entry, slot * image.slot_offset, flags | StartFlag.SLOT * slot, ops)
+        core, half = divmod(slot, 2)
+        arguments = start_arguments(entry, half * image.slot_offset, flags | StartFlag.SLOT * half, ops, core)
         self._session.submit(Opcode.START, arguments)
         self._accounts().started(index)
         self._runs_since_reading += 1
@@ -488,7 +504,7 @@ class Device:
         needed = _activations(place)
         for at in needed[::step]:
             count = min(step, needed.stop - at)
-            word = place.word + slot * image.slot_offset + at // simd
+            word = place.word + slot % 2 * image.slot_offset + at // simd
             parts.append(self._session.submit(Opcode.RESULT, result_arguments(slot, word, count), expected=count))
         return parts
 

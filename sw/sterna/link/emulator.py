@@ -1,8 +1,8 @@
 """A device in this process: the whole protocol of ``sterna.spec.frames``, and programs carried out in NumPy.
 
-It is as unkind as the protocol allows. Memories hold noise at power-up; a run is carried out as late as it may be (when
-something waits for it); requests are taken only while the driver listens, and what exceeds the receive buffer until
-then is lost, as on a serial port without flow control.
+It is as unkind as the protocol allows. Memories hold noise at power-up, each core's another; a run is carried out as
+late as it may be (when something waits for it); requests are taken only while the driver listens, and what exceeds the
+receive buffer until then is lost, as on a serial port without flow control.
 """
 
 import struct
@@ -17,6 +17,7 @@ from sterna.link.machine import Machine
 from sterna.spec.configuration import CHUNK, FORMAT_VERSION, Configuration
 from sterna.spec.errors import DeviceLostError
 from sterna.spec.frames import (
+    CORE_IN_FLAGS,
     CRC_BYTES,
     MAX_RESULT,
     WINDOW_BYTES,
@@ -51,6 +52,8 @@ _ARGUMENT_BYTES = {
 }
 """Fewest and most bytes of arguments."""
 
+_Run = tuple[int, int, int, int]
+"""Entry, offset, flags, ops."""
 _Answer = tuple[Status, bytes]
 _OK: _Answer = (Status.OK, b"")
 
@@ -72,7 +75,10 @@ class Emulator:
     def reset(self) -> None:
         """Power-up: noise in the memories, no image, nothing in the buffers."""
         self._seed += 1
-        self._machine = Machine(self.configuration, seed=self._seed)
+        cores = self.configuration.cores
+        self._machines = [Machine(self.configuration, seed=self._seed * cores + core) for core in range(cores)]
+        self._runs: list[_Run | None] = [None] * cores
+        """Under way, by core."""
         self._reader = FrameReader()
         self._inbox: deque[bytes] = deque()
         self._outbox = bytearray()
@@ -80,7 +86,6 @@ class Emulator:
         self._expected = 0
         self._loading = _Loading.NONE
         self._image_crc: int | None = None
-        self._run: tuple[int, int, int, int] | None = None
 
     # Transport
 
@@ -152,7 +157,7 @@ class Emulator:
         if register + count > REGISTER_COUNT:
             return Status.BAD_ADDRESS, b""
         values = self._registers()
-        self._finish_run()  # time passes
+        self._finish_runs()  # time passes
         return Status.OK, struct.pack(f"<{count}I", *(value & 0xFFFFFFFF for value in values[register:][:count]))
 
     def _registers(self) -> list[int]:
@@ -160,14 +165,12 @@ class Emulator:
         values[Register.MAGIC] = MAGIC
         values[Register.FORMAT] = FORMAT_VERSION
         values[Register.DIGEST_LOW], values[Register.DIGEST_HIGH] = struct.unpack("<II", self.configuration.digest)
-        values[Register.STATE] = State.LOADED * (self._loading is _Loading.LOADED) | State.RUNNING * (
-            self._run is not None
-        )
+        values[Register.STATE] = State.LOADED * (self._loading is _Loading.LOADED) | State.RUNNING * self._running
         values[Register.GOOD_FRAMES] = self._reader.good - self._overruns
         values[Register.BAD_FRAMES] = self._reader.damaged + self._overruns
-        values[Register.ISSUED] = self._machine.issued
-        values[Register.STORED] = self._machine.stored
-        values[Register.POSITIONS] = self._machine.positions
+        values[Register.ISSUED] = sum(machine.issued for machine in self._machines)
+        values[Register.STORED] = sum(machine.stored for machine in self._machines)
+        values[Register.POSITIONS] = sum(machine.positions for machine in self._machines)
         return values
 
     def _begin(self, digest: bytes, repeated: bool) -> _Answer:
@@ -175,8 +178,8 @@ class Emulator:
             return Status.WRONG_CONFIGURATION, b""
         if repeated:
             return _OK
-        if self._run is not None:
-            self._finish_run()  # time passes
+        if self._running:
+            self._finish_runs()  # time passes
             return Status.BUSY, b""
         self._loading = _Loading.BEGUN
         self._image_crc = None
@@ -196,7 +199,8 @@ class Emulator:
             return Status.NOT_LOADED, b""
         if loaded and repeated:
             return _OK
-        if not self._machine.write(region, address, data):
+        written = [machine.write(region, address, data) for machine in self._machines]
+        if not all(written):
             self._loading = _Loading.NONE
             return Status.BAD_TRIT, b""
         if not repeated:
@@ -213,35 +217,47 @@ class Emulator:
         return _OK
 
     def _input(self, word: int, data: bytes) -> _Answer:
+        word, core = word - word % CHUNK, word % CHUNK
         last = word + (len(data) - 1) // self.configuration.simd
-        if word % CHUNK or last >= self.configuration.activation_depth:
+        if core >= self.configuration.cores or last >= self.configuration.activation_depth:
             return Status.BAD_ADDRESS, b""
-        self._machine.put(word, np.frombuffer(data, np.int8))
+        self._machines[core].put(word, np.frombuffer(data, np.int8))
         return _OK
 
     def _start(self, entry: int, offset: int, flags: int, ops: int, repeated: bool) -> _Answer:
-        if entry >= self.configuration.program_depth:
+        core = flags >> CORE_IN_FLAGS
+        if entry >= self.configuration.program_depth or core >= self.configuration.cores:
             return Status.BAD_ADDRESS, b""
         if self._loading is not _Loading.LOADED:
             return Status.NOT_LOADED, b""
         if not repeated:
-            self._finish_run()
-            self._run = (entry, offset, flags, ops)
+            self._finish_run(core)
+            self._runs[core] = (entry, offset, flags, ops)
         return _OK
 
     def _result(self, slot: int, word: int, count: int) -> _Answer:
         if count > MAX_RESULT:
             return Status.BAD_LENGTH, b""
-        if word + (count - 1) // self.configuration.simd >= self.configuration.activation_depth:
+        core, last = slot // 2, word + (count - 1) // self.configuration.simd
+        if core >= self.configuration.cores or last >= self.configuration.activation_depth:
             return Status.BAD_ADDRESS, b""
         if self._loading is not _Loading.LOADED:
             return Status.NOT_LOADED, b""
-        if self._run is not None and bool(self._run[2] & StartFlag.SLOT) == bool(slot):
-            self._finish_run()
-        return Status.OK, self._machine.get(word, count).tobytes()
+        run = self._runs[core]
+        if run is not None and run[2] & StartFlag.SLOT == slot % 2:
+            self._finish_run(core)
+        return Status.OK, self._machines[core].get(word, count).tobytes()
 
-    def _finish_run(self) -> None:
-        if self._run is not None:
-            run, self._run = self._run, None
-            self._machine.run(*run)
+    @property
+    def _running(self) -> bool:
+        return any(run is not None for run in self._runs)
+
+    def _finish_run(self, core: int) -> None:
+        run, self._runs[core] = self._runs[core], None
+        if run is not None:
+            self._machines[core].run(*run)
             self.runs += 1
+
+    def _finish_runs(self) -> None:
+        for core in range(self.configuration.cores):
+            self._finish_run(core)

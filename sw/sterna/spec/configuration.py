@@ -73,6 +73,9 @@ class Configuration:
     """Program memory, in 16-bit words. Power of two, at most 65536."""
     weights_in: Primitive = Primitive.BLOCK
     """What holds the weight banks."""
+    cores: int = 1
+    """Cores behind one link, each with memories of these depths: 1, 2 or 4, at most ``64 / simd``. They hold the same
+    image; each inference runs on one of them."""
 
     def __post_init__(self) -> None:
         def check(name: str, ok: bool, allowed: str) -> None:
@@ -99,6 +102,8 @@ class Configuration:
         )
         check("act_bits", 2 <= self.act_bits <= 8, "2…8")
         check("acc_bits", 8 <= self.acc_bits <= 24, "8…24")
+        most = 64 // self.simd  # counters are summed in 16 bits
+        check("cores", self.cores in {1, 2, 4} and self.cores <= most, f"1, 2 or 4, at most {most}")
         for name in (
             "weight_depth",
             "mask_depth",
@@ -112,11 +117,14 @@ class Configuration:
 
     @property
     def digest(self) -> bytes:
-        """First 8 bytes of the SHA-256 of the parameters that an image depends on (neither the name nor what holds the
-        words) and of the contracts that both sides share: a device refuses images of a release whose descriptors,
-        requests or registers differ."""
+        """First 8 bytes of the SHA-256 of the parameters that image or driver depend on (neither the name nor what
+        holds the words) and of the contracts that both sides share: a device refuses images of a release whose
+        descriptors, requests or registers differ. It also tells the driver how many cores there are; of a single one
+        nothing is said."""
         described = dataclasses.asdict(self) | {"format": FORMAT_VERSION, "chunk": CHUNK, "contracts": _CONTRACTS}
         del described["name"], described["weights_in"]
+        if self.cores == 1:
+            del described["cores"]
         canonical = json.dumps(described, sort_keys=True, separators=(",", ":")).encode()
         return hashlib.sha256(canonical).digest()[:8]
 

@@ -23,6 +23,11 @@ bytes in all (contents and CRCs), unanswered; a device buffers so much. It sends
 answered, and writes a slot's input only when all results of that slot's former run have arrived; a program never
 writes its input.
 
+A device may have several *cores*, each of which holds the same image and has two slots: slot s is of core s // 2. WRITE
+reaches all of them; INPUT, START and RESULT name one. What is said of runs holds for each core by itself: START waits
+only for the run of its own core, while others run on. A request that names a core which the device does not have is
+answered BAD_ADDRESS; only a device of one core need not look whether START and RESULT name another.
+
 A request is judged in this order: opcode, length, addresses, then state; an unknown opcode is taken like any other.
 
 All numbers are little-endian.
@@ -65,15 +70,15 @@ class Opcode(IntEnum):
     COMMIT = 0x12
     """``CRC-32C u32`` → nothing. The CRC is over the words of all WRITE requests since BEGIN, in order."""
     INPUT = 0x20
-    """``activation word u16 · activations i8…`` → nothing. Word is a multiple of CHUNK; activation k goes to bank
-    k mod simd. The words up to the next multiple of CHUNK that are not given count as zero. An activation beyond the
-    symmetric range of ``act_bits``, ±(2**(act_bits-1) - 1), is taken as the nearer end of it. BAD_ADDRESS
-    for another word, or if the last activation lies outside the memory."""
+    """``activation word + core u16 · activations i8…`` → nothing. Word is a multiple of CHUNK; activation k goes to
+    bank k mod simd. The words up to the next multiple of CHUNK that are not given count as zero. An activation beyond
+    the symmetric range of ``act_bits``, ±(2**(act_bits-1) - 1), is taken as the nearer end of it. BAD_ADDRESS for
+    another word, or if the last activation lies outside the memory."""
     START = 0x21
-    """``entry u16 · slot offset u16 · flags u8 · ops u8`` → nothing. Runs the program at word ``entry`` of the program
-    memory; waits while another run is under way, and is answered when its own begins (State.RUNNING is set from then
-    on). Stops after ``ops`` ops (0 stands for 256), or at the program's end, whichever comes first. BAD_ADDRESS if
-    ``entry`` lies outside the program memory."""
+    """``entry u16 · slot offset u16 · flags + core << 3 u8 · ops u8`` → nothing. Runs the program at word ``entry`` of
+    the program memory; waits while another run is under way, and is answered when its own begins (State.RUNNING is set
+    from then on). Stops after ``ops`` ops (0 stands for 256), or at the program's end, whichever comes first.
+    BAD_ADDRESS if ``entry`` lies outside the program memory."""
     RESULT = 0x22
     """``slot u8 · activation word u16 · count u16`` → ``count × i8``. Waits until no run of that slot is under way;
     activation k comes from bank k mod simd. BAD_LENGTH for a count over ``MAX_RESULT``; BAD_ADDRESS if the last
@@ -98,20 +103,22 @@ class Status(IntEnum):
     BAD_CHECKSUM = 8
     """COMMIT: the CRC differs; the image is forgotten."""
     BUSY = 9
-    """BEGIN while a run is under way."""
+    """BEGIN while a run is under way, on whichever core."""
 
 
 class StartFlag(IntEnum):
     """Bits of START's flags."""
 
     SLOT = 1 << 0
-    """The run's slot; RESULT waits for it."""
+    """The run's slot, of the two that its core has; RESULT waits for it."""
     NO_ACTIVATION_SKIP = 1 << 1
     """Issue zero activations too (to measure what skipping saves)."""
     NO_BLOCK_SKIP = 1 << 2
     """Issue unstored zero blocks too, as zeros (to measure what skipping saves)."""
 
 
+CORE_IN_FLAGS = max(StartFlag).bit_length()
+"""Where the core begins in START's flags."""
 WRITE_HEADER_BYTES = 4
 """Of WRITE's arguments, before its words."""
 MAX_RESULT = MAX_CONTENT - 2
@@ -166,12 +173,12 @@ def commit_arguments(crc: int) -> bytes:
     return struct.pack("<I", crc)
 
 
-def input_header(word: int) -> bytes:
-    return struct.pack("<H", word)
+def input_header(word: int, core: int = 0) -> bytes:
+    return struct.pack("<H", word + core)
 
 
-def start_arguments(entry: int, offset: int, flags: int, ops: int = 0) -> bytes:
-    return struct.pack("<HHBB", entry, offset, flags, ops)
+def start_arguments(entry: int, offset: int, flags: int, ops: int = 0, core: int = 0) -> bytes:
+    return struct.pack("<HHBB", entry, offset, flags | core << CORE_IN_FLAGS, ops)
 
 
 def result_arguments(slot: int, word: int, count: int) -> bytes:

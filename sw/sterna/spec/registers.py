@@ -3,6 +3,8 @@
 Counters run on from power-up, and a reset moves them by any amount; a reader takes differences. Of the core's cycles,
 each falls into exactly one class:
 ``CYCLES = ISSUE_CYCLES + EMPTY_CYCLES + IDLE_CYCLES + REQUANTISER_STALLS + MEMORY_STALLS``.
+With several cores each of these counts is the sum over all: a cycle in which two cores run is two CYCLES, so that
+CYCLES over inferences is what one inference takes, however many cores share the work.
 Of the block positions that the feeders walked, ``POSITIONS - STORED`` were skipped as zero blocks and
 ``STORED - ISSUED`` because their activation was zero (with both skips on).
 """
@@ -30,7 +32,7 @@ class Register(IntEnum):
     BAD_FRAMES = 8
     """Frames dropped: stuffing, length or CRC wrong."""
     CYCLES = 9
-    """Cycles in which a run was under way."""
+    """Cycles in which a run was under way, of all cores together."""
     ISSUE_CYCLES = 10
     """… in which at least one feeder issued."""
     EMPTY_CYCLES = 11
