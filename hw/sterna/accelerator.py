@@ -1,7 +1,7 @@
 """The accelerator: a stream of bytes in, a stream of bytes out.
 
 rx → [ receiver → controller → transmitter ] → tx        link side: frames, registers, loading
-                      │
+                      │ (several cores: by way of the dealer)
 [ sequencer → scanner → feeders → lanes → capture → requantiser → packer ]   core, around its memories
 """
 
@@ -11,6 +11,7 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from sterna.gateware.control.dealer import Dealer
 from sterna.gateware.core import Core
 from sterna.gateware.link.endpoint import Endpoint
 from sterna.spec.configuration import Configuration
@@ -44,11 +45,24 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.endpoint = endpoint = Endpoint(configuration=self.configuration, build_id=self.build_id)
-        m.submodules.core = core = Core(configuration=self.configuration)
+        if self.configuration.cores == 1:
+            m.submodules.core = core = Core(configuration=self.configuration)
+            running = core.running
+        else:
+            core = self._build_cores(m)
+            m.d.comb += core.core.eq(endpoint.core)
+            running = core.running.any()
         connect(m, flipped(self.rx), endpoint.rx)
         connect(m, endpoint.tx, flipped(self.tx))
         for name in ("write", "inputs", "starts", "reads", "read_values"):
             connect(m, getattr(endpoint, name), getattr(core, name))
         m.d.comb += [endpoint.running.eq(core.running), endpoint.counters.eq(core.counters)]
-        m.d.comb += [self.running.eq(core.running), self.bad_frame.eq(endpoint.bad_frame)]
+        m.d.comb += [self.running.eq(running), self.bad_frame.eq(endpoint.bad_frame)]
         return m
+
+    def _build_cores(self, m: Module) -> Dealer:
+        m.submodules.dealer = dealer = Dealer(configuration=self.configuration)
+        for k, ports in enumerate(dealer.cores):
+            m.submodules[f"core_{k}"] = core = Core(configuration=self.configuration)
+            connect(m, ports, core)
+        return dealer

@@ -12,7 +12,7 @@ from sterna.gateware.link.crc import Crc32c
 from sterna.gateware.link.layouts import received_byte, response_byte
 from sterna.spec.arithmetic import max_activation
 from sterna.spec.configuration import CHUNK, Configuration
-from sterna.spec.frames import MAX_CONTENT, MAX_RESULT, Opcode, StartFlag, Status
+from sterna.spec.frames import CORE_IN_FLAGS, MAX_CONTENT, MAX_RESULT, Opcode, StartFlag, Status
 from sterna.spec.image import Region, region_words, word_bytes
 from sterna.spec.registers import REGISTER_COUNT, State
 
@@ -63,10 +63,12 @@ class Controller(wiring.Component):
         Contents of frames to send.
     write, inputs, starts, reads, read_values
         The core; see ``sterna.gateware.interfaces``.
-    running : ``In(1)``
-        High from the cycle after ``starts`` was taken until all of the run's activations are written.
+    running : ``In(cores)``
+        By core: high from the cycle after ``starts`` was taken until all of the run's activations are written.
     counters, good_frames, bad_frames
         Shown to the host.
+    core : ``Out(range(cores))``
+        Whose ``inputs``, ``starts``, ``reads`` and ``read_values`` these are, if there are several cores.
     """
 
     def __init__(self, *, configuration: Configuration, build_id: int = 0):
@@ -80,17 +82,18 @@ class Controller(wiring.Component):
             "write": Out(MemoryWrite(c)),
             "inputs": Out(stream.Signature(input_activation(c))),
             "starts": Out(stream.Signature(run_request())),
-            "running": In(1),
+            "running": In(c.cores),
             "reads": Out(stream.Signature(read_request(c))),
             "read_values": In(stream.Signature(signed(c.act_bits))),
             "counters": In(counters()),
             "good_frames": In(32),
             "bad_frames": In(32),
-        })  # fmt: skip
+        } | ({"core": Out(range(c.cores))} if c.cores > 1 else {}))  # fmt: skip
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         self._build_state(m)
+        self._build_cores(m)
         self._build_walk(m)
         self._build_ports(m)
         with m.FSM():
@@ -108,16 +111,18 @@ class Controller(wiring.Component):
         self._expected = Signal(8)
         self._open = Signal()  # between BEGIN and COMMIT
         self._loaded = Signal()
-        self._run_slot = Signal()
+        self._run_slots = Signal(self.configuration.cores)  # by core
         m.submodules.crc = self._crc = Crc32c()
         m.submodules.registers = self._registers = registers = RegisterFile(
             configuration=self.configuration, build_id=self.build_id
         )
+        self._several = self.configuration.cores > 1
+        self._any_runs = self.running.any() if self._several else self.running
         m.d.comb += [
             registers.counters.eq(self.counters),
             registers.good_frames.eq(self.good_frames),
             registers.bad_frames.eq(self.bad_frames),
-            registers.state.eq(self._loaded * State.LOADED | self.running * State.RUNNING),
+            registers.state.eq(self._loaded * State.LOADED | self._any_runs * State.RUNNING),
         ]
         # Of the request
         self._ahead = Signal(8)  # of the expected number, modulo 256
@@ -143,6 +148,23 @@ class Controller(wiring.Component):
             m.d.sync += self._scratch[:16].eq(registers.half)
         with m.If(registers.done):
             m.d.sync += self._scratch[16:32].eq(registers.half)
+
+    def _build_cores(self, m: Module) -> None:
+        """Which core a request names. If there is but one, nothing is looked at and nothing kept."""
+        cores = self.configuration.cores
+        word, flags, slot = self._scratch[8:24], self._scratch[32:40], self._scratch[:8]
+        if self._several:
+            fields = {Opcode.INPUT: word % CHUNK, Opcode.START: flags[CORE_IN_FLAGS:], Opcode.RESULT: slot[1:]}
+            self._no_core = {opcode: field >= cores for opcode, field in fields.items()}
+            with m.Switch(self._opcode):
+                for opcode, field in fields.items():
+                    with m.Case(_packed(opcode)):
+                        m.d.comb += self.core.eq(field)
+            self._slot, self._run_slot = slot[0], self._run_slots.bit_select(self.core, 1)
+            self._runs = self.running.bit_select(self.core, 1)
+        else:
+            self._no_core = {Opcode.INPUT: word % CHUNK != 0}
+            self._slot, self._run_slot, self._runs = slot.any(), self._run_slots, self.running
 
     def _build_walk(self, m: Module) -> None:
         c = self.configuration
@@ -178,6 +200,10 @@ class Controller(wiring.Component):
 
         rest = Signal(signed(len(count) + 1))
         given = self._scratch[8:32]
+        if self._several:  # INPUT's word has the core in its low bits
+            low = (CHUNK - 1).bit_length()
+            given = Cat(given[:low] & ~self._is(Opcode.INPUT).replicate(low), given[low:])
+        self._given = given
         counted = self._is(Opcode.RESULT) | self._is(Opcode.READ)
         named = Mux(counted, self._scratch[32:48], self.requests.payload.left)[: len(count)]
         # Loaded by the same subtraction: from -1, where it is cleared to before, ~n takes it to n.
@@ -210,7 +236,7 @@ class Controller(wiring.Component):
             self.write.address.eq(self._address),
             self.write.data.eq(self._scratch),
             self.inputs.payload.value.eq(Mux(value > limit, limit, Mux(value < -limit, -limit, value))),
-            self.inputs.payload.word.eq(self._scratch[8:24]),
+            self.inputs.payload.word.eq(self._given[:16]),
             self.inputs.payload.first.eq(self._first),
             self.inputs.payload.last.eq(self.requests.payload.last),
             self._registers.register.eq(self._address),
@@ -322,7 +348,7 @@ class Controller(wiring.Component):
                     with m.If(self._mismatch):
                         self._refuse(m, Status.WRONG_CONFIGURATION)
                     with m.Elif(~self._repeated):
-                        with m.If(self.running):
+                        with m.If(self._any_runs):
                             self._refuse(m, Status.BUSY)
                         with m.Else():
                             m.d.comb += self._crc.start.eq(1)
@@ -338,7 +364,10 @@ class Controller(wiring.Component):
                             self._refuse(m, Status.BAD_CHECKSUM)
                 with m.Case(_packed(Opcode.START)):
                     m.next = "FINISH"
-                    with m.If(self._entry >= self.configuration.program_depth):
+                    outside = self._entry >= self.configuration.program_depth
+                    if self._several:
+                        outside |= self._no_core[Opcode.START]
+                    with m.If(outside):
                         self._refuse(m, Status.BAD_ADDRESS)
                     with m.Elif(~self._loaded):
                         self._refuse(m, Status.NOT_LOADED)
@@ -350,13 +379,16 @@ class Controller(wiring.Component):
                     with m.Elif(self.requests.valid):
                         m.next = "WALK"
                 with m.Case(_packed(Opcode.INPUT)):
-                    with m.If(self._scratch[8:24] % CHUNK != 0):
+                    with m.If(self._no_core[Opcode.INPUT]):
                         self._refuse(m, Status.BAD_ADDRESS)
                     with m.Elif(self.requests.valid):
                         m.next = "WALK"
                 with m.Case(_packed(Opcode.RESULT)):
                     with m.If(self._scratch[32:48] > MAX_RESULT):
                         self._refuse(m, Status.BAD_LENGTH)
+                    if self._several:
+                        with m.Elif(self._no_core[Opcode.RESULT]):
+                            self._refuse(m, Status.BAD_ADDRESS)
                     with m.Else():
                         m.next = "WALK"
                 with m.Default():  # READ
@@ -370,7 +402,6 @@ class Controller(wiring.Component):
         with m.State("CHOOSE"):
             m.d.comb += self._load.eq(1)
             m.d.sync += self._index.eq(0)
-            slot = self._scratch[:8].any()
             with m.If(self._is(Opcode.WRITE) & self._partial):
                 self._refuse(m, Status.BAD_LENGTH)
             with m.Elif(self._beyond):
@@ -386,7 +417,7 @@ class Controller(wiring.Component):
                 m.next = "STATUS"
             with m.Elif(~self._loaded):
                 self._refuse(m, Status.NOT_LOADED)
-            with m.Elif(self.running & (self._run_slot == slot)):
+            with m.Elif(self._runs & (self._run_slot == self._slot)):
                 m.d.comb += self._clear_count.eq(1)
             with m.Else():
                 m.next = "STATUS"

@@ -18,9 +18,12 @@ _HALF = 16
 _NUMBER_BITS = (REGISTER_COUNT - 1).bit_length()
 
 
-def most_per_cycle(register: Register, simd: int) -> int:
+def most_per_cycle(register: Register, simd: int, cores: int = 1) -> int:
     """By how much a counter rises in a cycle at most."""
-    return {Register.ISSUED: simd, Register.STORED: CHUNK * simd, Register.POSITIONS: CHUNK * simd}.get(register, 1)
+    if register < Register.CYCLES:  # those of frames
+        return 1
+    each = {Register.ISSUED: simd, Register.STORED: CHUNK * simd, Register.POSITIONS: CHUNK * simd}
+    return cores * each.get(register, 1)
 
 
 class RegisterFile(wiring.Component):
@@ -52,7 +55,8 @@ class RegisterFile(wiring.Component):
     def __init__(self, *, configuration: Configuration, build_id: int):
         self.configuration = configuration
         self.build_id = build_id
-        self._bits = {r: (most_per_cycle(r, configuration.simd) * _ROUND_CYCLES).bit_length() for r in _COUNTERS}
+        c = configuration
+        self._bits = {r: (most_per_cycle(r, c.simd, c.cores) * _ROUND_CYCLES).bit_length() for r in _COUNTERS}
         assert max(self._bits.values()) <= _HALF
         super().__init__({
             "counters": In(counters()),

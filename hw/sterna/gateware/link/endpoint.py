@@ -11,7 +11,7 @@ from sterna.gateware.link.receiver import FrameReceiver
 from sterna.gateware.link.transmitter import FrameTransmitter
 from sterna.spec.configuration import Configuration
 
-CORE_PORTS = "write", "inputs", "starts", "running", "reads", "read_values", "counters"
+CORE_PORTS = "write", "inputs", "starts", "running", "reads", "read_values", "counters", "core"
 
 
 class Endpoint(wiring.Component):
@@ -28,13 +28,14 @@ class Endpoint(wiring.Component):
         Bytes to the host.
     bad_frame : ``Out(1)``
         High for a cycle after a damaged frame.
-    write, inputs, starts, running, reads, read_values, counters
-        The core; see ``sterna.gateware.interfaces``.
+    write, inputs, starts, running, reads, read_values, counters, core
+        The core, or cores; see ``sterna.gateware.interfaces``.
     """
 
     def __init__(self, *, configuration: Configuration, build_id: int = 0):
+        self.configuration = configuration
         self._controller = Controller(configuration=configuration, build_id=build_id)
-        core = {name: self._controller.signature.members[name] for name in CORE_PORTS}
+        core = {name: port for name, port in self._controller.signature.members.items() if name in CORE_PORTS}
         link = {"rx": In(stream.Signature(8)), "tx": Out(stream.Signature(8)), "bad_frame": Out(1)}
         super().__init__(link | core)
 
@@ -57,6 +58,8 @@ class Endpoint(wiring.Component):
             controller.good_frames.eq(receiver.good_frames),
             controller.bad_frames.eq(receiver.bad_frames),
         ]
+        if self.configuration.cores > 1:
+            m.d.comb += self.core.eq(controller.core)
         counted = Signal()  # parity of the damaged frames a cycle ago
         m.d.sync += counted.eq(receiver.bad_frames[0])
         m.d.comb += self.bad_frame.eq(counted != receiver.bad_frames[0])
