@@ -6,12 +6,15 @@ from sterna.spec.configuration import STANDARD, Configuration, Primitive
 from sterna.spec.errors import ConfigurationError
 
 
-def _verified(simd: int, pe: int, requantisers: int, act_bits: int, *, streaming: bool) -> Configuration:
+def _verified(
+    simd: int, pe: int, requantisers: int, act_bits: int, *, streaming: bool, cores: int = 1
+) -> Configuration:
     """``streaming``: weights, masks and parameters of all layers often do not fit, some layers not even alone; weights
     that are written while others are read lie in memory with a single port."""
     depths = (64, 32, 16) if streaming else (4096, 2048, 512)
     return Configuration(
-        name=f"verify-{simd}x{pe}", simd=simd, pe=pe, requantisers=requantisers, act_bits=act_bits, acc_bits=18,
+        name=f"verify-{simd}x{pe}" + f"x{cores}" * (cores > 1),
+        simd=simd, pe=pe, requantisers=requantisers, act_bits=act_bits, acc_bits=18, cores=cores,
         weight_depth=depths[0], mask_depth=depths[1], parameter_depth=depths[2],
         activation_depth=2048, pool_depth=256, program_depth=256,
         weights_in=Primitive.SPRAM if streaming else Primitive.BLOCK,
@@ -25,10 +28,11 @@ VERIFIED = {
         _verified(2, 8, 2, 2, streaming=False),
         _verified(4, 16, 4, 8, streaming=False),
         _verified(8, 8, 2, 2, streaming=True),
+        _verified(2, 4, 1, 8, streaming=True, cores=2),
     )
 }
 """What ``sterna verify`` runs on: every number of feeders and lanes that the benches go through, 2 and 8 bits, 1, 2 and
-4 requantisers; memories just large enough for :func:`sterna.sim.networks.random_network`, or for its layers."""
+4 requantisers; two cores; memories just large enough for :func:`sterna.sim.networks.random_network`, or for its layers."""
 
 CONVOLUTIONAL = Configuration(
     name="bench-4x16", simd=4, pe=16, requantisers=2, act_bits=8, acc_bits=18, weight_depth=4096, mask_depth=2048,

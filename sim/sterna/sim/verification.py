@@ -31,7 +31,7 @@ from sterna.spec.image import Image
 from sterna.spec.network import IntegerNetwork
 
 IMAGES = 3
-"""Of each network: both slots, and one of them again."""
+"""Of each network: both slots, and one of them again; for each further core its two slots."""
 STALLS = (0, 0, 30, 60, 90)
 """Percent of the cycles in which the link is held back; one of them for each network."""
 ANSWER_TIMEOUT = 60.0
@@ -99,8 +99,9 @@ def make_case(seed: int, configurations: Sequence[str] = tuple(VERIFIED)) -> Cas
     configuration = simulated(configurations[seed % len(configurations)])
     rng = np.random.default_rng(seed)
     network = random_network(rng, configuration)
+    images = IMAGES + 2 * (configuration.cores - 1)
     return Case(
-        seed=seed, configuration=configuration, network=network, images=random_images(rng, network, IMAGES),
+        seed=seed, configuration=configuration, network=network, images=random_images(rng, network, images),
         stalls=int(rng.choice(STALLS)), power_up=int(rng.integers(1, 1 << 31)),
     )  # fmt: skip
 
@@ -130,7 +131,7 @@ def check_device(device: Device, case: Case) -> Image:
     image = device.load(case.network)
     emulated = Device(Emulator(case.configuration), configuration=case.configuration)
     emulated.load(image)
-    shown = case.seed % IMAGES  # the image of which every tensor is read
+    shown = case.seed % len(case.images)  # the image of which every tensor is read
     _check_tensors(device, case, golden, shown, SKIPS[0])
     for skips in SKIPS:
         before, emulated_before = device.counters(), emulated.counters()
@@ -138,7 +139,7 @@ def check_device(device: Device, case: Case) -> Image:
         for name, batch in zip(
             case.network.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=True
         ):
-            for n in range(IMAGES):
+            for n in range(len(case.images)):
                 if (batch[n].reshape(-1) != golden[name][n].reshape(-1)).any():
                     _check_tensors(device, case, golden, n, skips)  # any layer before it may be the one
                     raise DifferenceError(f"{skips}, image {n}: output {name} differs in a batch, but not by itself")
@@ -171,7 +172,7 @@ def _check_layer(device: Device, case: Case, golden: dict[str, npt.NDArray[np.in
     if alone:
         layer = alone[case.seed % len(alone)]
         found = device.linear(layer.name, golden[layer.planes[0].source])
-        for n in range(IMAGES):
+        for n in range(len(case.images)):
             _compare(f"image {n}, layer {layer.name} alone", found[n].reshape(golden[layer.name][n].shape),
                      golden[layer.name][n])  # fmt: skip
 
