@@ -1,4 +1,4 @@
-"""What the controller's benches put around it: the protocol in plain Python, and a core that only takes notes."""
+"""What the controller's benches put around it: the protocol in plain Python, and cores that only take notes."""
 
 import random
 import struct
@@ -7,12 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import connect, flipped
+
 from sterna.gateware.control.controller import Controller
+from sterna.gateware.control.dealer import Dealer
 from sterna.sim.checks.testbench import plain
 from sterna.spec import frames
 from sterna.spec.arithmetic import max_activation
 from sterna.spec.configuration import CHUNK, FORMAT_VERSION, Configuration
-from sterna.spec.frames import MAX_RESULT, Opcode, StartFlag, Status, crc32c
+from sterna.spec.frames import CORE_IN_FLAGS, MAX_RESULT, Opcode, StartFlag, Status, crc32c
 from sterna.spec.image import Region, region_words, word_bytes
 from sterna.spec.registers import MAGIC, REGISTER_COUNT, Register, State
 
@@ -24,9 +29,39 @@ _ARGUMENTS = {
 }  # fmt: skip
 
 
+class DealtController(wiring.Component):
+    """A controller with the dealer between it and its cores."""
+
+    def __init__(self, *, configuration: Configuration, build_id: int):
+        self._controller = Controller(configuration=configuration, build_id=build_id)
+        self._dealer = Dealer(configuration=configuration)
+        outside = {name: self._controller.signature.members[name] for name in
+                   ("requests", "answers", "good_frames", "bad_frames")}  # fmt: skip
+        super().__init__(outside | {"cores": self._dealer.signature.members["cores"]})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.controller = controller = self._controller
+        m.submodules.dealer = dealer = self._dealer
+        connect(m, flipped(self.requests), controller.requests)
+        connect(m, controller.answers, flipped(self.answers))
+        for name in ("write", "inputs", "starts", "reads", "read_values"):
+            connect(m, getattr(controller, name), getattr(dealer, name))
+        for ours, its in zip(self.cores, dealer.cores, strict=True):
+            connect(m, its, flipped(ours))
+        m.d.comb += [
+            dealer.core.eq(controller.core),
+            controller.running.eq(dealer.running),
+            controller.counters.eq(dealer.counters),
+            controller.good_frames.eq(self.good_frames),
+            controller.bad_frames.eq(self.bad_frames),
+        ]
+        return m
+
+
 @dataclass
 class Notes:
-    """What reached the core."""
+    """What reached a core."""
 
     writes: list[tuple[int, int, int]] = field(default_factory=list)
     """Region, address, word."""
@@ -37,13 +72,14 @@ class Notes:
 
 
 class Protocol:
-    """Answers requests as ``sterna.spec.frames`` says; ``notes`` is what the core must have seen."""
+    """Answers requests as ``sterna.spec.frames`` says; ``notes`` is what each core must have seen."""
 
-    def __init__(self, configuration: Configuration, activations: Callable[[int, int], int], counters: list[int]):
+    def __init__(self, configuration: Configuration, activations: Callable[[int, int, int], int], counters: list[int]):
+        """``activations``: of core, word and bank."""
         self.c = configuration
         self.activations = activations
         self.counters = counters
-        self.notes = Notes()
+        self.notes = [Notes() for _ in range(configuration.cores)]
         self.expected = 0
         self.open = False
         self.loaded = False
@@ -104,7 +140,8 @@ class Protocol:
                 self.open, self.loaded = self.open and repeated, self.loaded and repeated
                 return Status.BAD_TRIT
             if not (self.loaded and repeated):
-                self.notes.writes.append((region, address + k, word))
+                for notes in self.notes:
+                    notes.writes.append((region, address + k, word))
         if not repeated:
             self.crc = crc32c(data, self.crc)
         return Status.OK
@@ -120,32 +157,37 @@ class Protocol:
 
     def input(self, arguments: bytes, repeated: bool) -> Status:
         word, values = int.from_bytes(arguments[:2], "little"), struct.unpack(f"{len(arguments) - 2}b", arguments[2:])
-        if word % CHUNK or word + (len(values) - 1) // self.c.simd >= self.c.activation_depth:
+        word, core = word - word % CHUNK, word % CHUNK
+        if core >= self.c.cores or word + (len(values) - 1) // self.c.simd >= self.c.activation_depth:
             return Status.BAD_ADDRESS
         limit = max_activation(self.c.act_bits)
-        self.notes.inputs.append((word, [max(-limit, min(limit, value)) for value in values]))
+        self.notes[core].inputs.append((word, [max(-limit, min(limit, value)) for value in values]))
         return Status.OK
 
     def start(self, arguments: bytes, repeated: bool) -> Status:
         entry, offset, flags, ops = struct.unpack("<HHBB", arguments)
-        if entry >= self.c.program_depth:
+        core = flags >> CORE_IN_FLAGS if self.c.cores > 1 else 0
+        if entry >= self.c.program_depth or core >= self.c.cores:
             return Status.BAD_ADDRESS
         if not self.loaded:
             return Status.NOT_LOADED
         if not repeated:
             skips = bool(flags & StartFlag.NO_ACTIVATION_SKIP), bool(flags & StartFlag.NO_BLOCK_SKIP)
-            self.notes.starts.append((entry, offset, *skips, ops))
+            self.notes[core].starts.append((entry, offset, *skips, ops))
         return Status.OK
 
     def result(self, arguments: bytes, repeated: bool) -> Answer | Status:
-        _, word, count = struct.unpack("<BHH", arguments)
+        slot, word, count = struct.unpack("<BHH", arguments)
         if count > MAX_RESULT:
             return Status.BAD_LENGTH
+        core = slot // 2 if self.c.cores > 1 else 0
+        if core >= self.c.cores:
+            return Status.BAD_ADDRESS
         if count and word + (count - 1) // self.c.simd >= self.c.activation_depth:
             return Status.BAD_ADDRESS
         if not self.loaded:
             return Status.NOT_LOADED
-        values = [self.activations(word + k // self.c.simd, k % self.c.simd) for k in range(count)]
+        values = [self.activations(core, word + k // self.c.simd, k % self.c.simd) for k in range(count)]
         return Status.OK, struct.pack(f"{count}b", *values)
 
 
@@ -238,30 +280,45 @@ class Core:
 
 
 class Bench:
-    """A controller, its core, and the host's side of both streams."""
+    """A controller, its cores, and the host's side of both streams."""
 
     def __init__(self, configuration: Configuration, seed: int, stall: float = 0.2):
         self.rng = random.Random(seed)
         self.stall = stall
         self.c = configuration
-        self.dut = Controller(configuration=configuration, build_id=BUILD_ID)
-        self.core = Core(self.dut, configuration, self.rng, stall)
+        several = configuration.cores > 1
+        self.dut = (DealtController if several else Controller)(configuration=configuration, build_id=BUILD_ID)
+        self._ports = list(self.dut.cores) if several else [self.dut]
+        self.cores = [Core(ports, configuration, self.rng, stall) for ports in self._ports]
+        self.core = self.cores[0]
         # Less than any counter may rise by in a round of the register file, as they get there at once.
-        self.counters = [self.rng.getrandbits(6) for _ in range(REGISTER_COUNT - Register.GOOD_FRAMES)]
-        self.protocol = Protocol(configuration, self.core.activation, self.counters)
+        self._frames = [self.rng.getrandbits(6) for _ in range(2)]
+        count = REGISTER_COUNT - Register.CYCLES
+        self._counters = [[self.rng.getrandbits(6) for _ in range(count)] for _ in self.cores]
+        sums = [sum(each) for each in zip(*self._counters, strict=True)]
+        self.protocol = Protocol(
+            configuration, lambda core, word, bank: self.cores[core].activation(word, bank), self._frames + sums
+        )
         self._answer = bytearray()
         self.answers: deque[Answer] = deque()
         self._sequences: deque[int] = deque()
 
     def benches(self) -> dict[str, Callable[[Any], Any]]:
         """To run in the background."""
-        return self.core.benches() | {"answers": self._receive, "counters": self._count}
+        of_cores = {f"{name}_{k}": each for k, core in enumerate(self.cores) for name, each in core.benches().items()}
+        return of_cores | {"answers": self._receive, "counters": self._count}
+
+    @property
+    def notes(self) -> list[Notes]:
+        """What reached each core."""
+        return [core.notes for core in self.cores]
 
     async def _count(self, ctx: Any) -> None:
-        ctx.set(self.dut.good_frames, self.counters[0])
-        ctx.set(self.dut.bad_frames, self.counters[1])
+        ctx.set(self.dut.good_frames, self._frames[0])
+        ctx.set(self.dut.bad_frames, self._frames[1])
         names = [register.name.lower() for register in Register if register >= Register.CYCLES]
-        ctx.set(self.dut.counters, dict(zip(names, self.counters[2:], strict=True)))
+        for ports, counters in zip(self._ports, self._counters, strict=True):
+            ctx.set(ports.counters, dict(zip(names, counters, strict=True)))
 
     async def send(self, ctx: Any, content: bytes) -> None:
         port = self.dut.requests
@@ -303,7 +360,7 @@ class Bench:
 
     async def idle(self, ctx: Any) -> None:
         """Waits until no run is under way."""
-        while self.core.running:
+        while any(core.running for core in self.cores):
             await ctx.tick()
 
     async def load(self, ctx: Any, words: bytes = bytes(4)) -> None:

@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """The controller against the protocol in plain Python, and each rule of waiting by itself."""
 
+import dataclasses
 import random
 import struct
 
@@ -22,6 +23,10 @@ SMALL = Configuration(
 NARROW = Configuration(
     name="narrow", simd=1, pe=4, act_bits=3, weight_depth=16, mask_depth=16, activation_depth=16,
     parameter_depth=16, program_depth=16,
+)  # fmt: skip
+SEVERAL = Configuration(
+    name="several", simd=2, pe=4, weight_depth=64, mask_depth=32, activation_depth=256, parameter_depth=16,
+    program_depth=32, cores=4,
 )  # fmt: skip
 WIDE = Configuration(
     name="wide", simd=32, pe=64, requantisers=4, act_bits=5, weight_depth=1024, mask_depth=2048,
@@ -45,6 +50,12 @@ class Requests:
             case _:
                 return self.rng.randrange(limit)
 
+    def core(self) -> int:
+        """Mostly one that is there, if there are several."""
+        if self.c.cores == 1:
+            return 0
+        return self.rng.randrange(self.c.cores if self.rng.random() < 0.9 else CHUNK)
+
     def words(self, region: Region, count: int) -> bytes:
         data = self.rng.randbytes(count * word_bytes(region, self.c))
         if region == Region.WEIGHTS and self.rng.random() < 0.9:  # 10 → 11
@@ -66,7 +77,7 @@ class Requests:
     def input(self) -> bytes:
         word = min(self._near(self.c.activation_depth), 0xFFFF)
         if self.rng.random() < 0.8:
-            word -= word % CHUNK
+            word += self.core() - word % CHUNK
         return frames.input_header(word) + self.rng.randbytes(
             self.rng.choice([1, 2, 3, self.c.simd, 30, min(636, self.c.simd * 100)])
         )
@@ -76,7 +87,7 @@ class Requests:
             [0, 1, self.c.simd, 5, 9, 60, min(MAX_RESULT, self.c.simd * 50), MAX_RESULT + 1, 0xFFFF]
         )
         word = min(self._near(self.c.activation_depth), 0xFFFF)
-        return frames.result_arguments(self.rng.randrange(2), word, count)
+        return frames.result_arguments(2 * self.core() + self.rng.randrange(2), word, count)
 
     def read(self) -> bytes:
         first = self.rng.choice([0, self.rng.randrange(32), 255])
@@ -86,7 +97,9 @@ class Requests:
 
     def start(self) -> bytes:
         entry = min(self._near(self.c.program_depth), 0xFFFF)
-        return frames.start_arguments(entry, self.rng.getrandbits(16), self.rng.getrandbits(8), self.rng.getrandbits(8))
+        flags = self.rng.getrandbits(3 if self.c.cores > 1 else 8)
+        offset, ops = self.rng.getrandbits(16), self.rng.getrandbits(8)
+        return frames.start_arguments(entry, offset, flags, ops, self.core())
 
     def begin(self) -> bytes:
         digest = self.c.digest
@@ -136,7 +149,10 @@ def same(content: bytes, found: tuple[Status, bytes], expected: tuple[Status, by
 
 
 @pytest.mark.parametrize(
-    ("configuration", "seed", "count"), [(SMALL, 26, 100), (SMALL, 31, 100), (NARROW, 36, 100), (WIDE, 2, 60)],
+    ("configuration", "seed", "count"), [
+        (SMALL, 26, 100), (SMALL, 31, 100), (NARROW, 36, 100), (WIDE, 2, 60), (SEVERAL, 50, 150),
+        (dataclasses.replace(SEVERAL, cores=2), 48, 150),
+    ],
     ids=lambda value: getattr(value, "name", None),
 )  # fmt: skip
 def test_answers_and_effects_are_those_of_the_protocol(configuration, seed, count):
@@ -156,9 +172,9 @@ def test_answers_and_effects_are_those_of_the_protocol(configuration, seed, coun
         await ctx.tick().repeat(10)
 
     simulate(bench.dut, host, **bench.benches())
-    assert bench.core.notes == bench.protocol.notes
-    effects = bench.core.notes
-    assert min(len(effects.writes), len(effects.inputs), len(effects.starts)) > 0
+    assert bench.notes == bench.protocol.notes
+    for effects in bench.notes:
+        assert min(len(effects.writes), len(effects.inputs), len(effects.starts)) > 0
     assert seen >= {Status.OK, Status.OUT_OF_ORDER, Status.BAD_LENGTH, Status.BAD_ADDRESS, Status.NOT_LOADED}
 
 
@@ -192,14 +208,15 @@ def test_pipelined_requests_are_carried_out_in_order(stall):
             assert await bench.receive(ctx) == bench.protocol.answer(content)
 
     simulate(bench.dut, host, check, **bench.benches())
-    assert bench.core.notes == bench.protocol.notes
+    assert bench.notes == bench.protocol.notes
     assert len(bench.core.notes.starts) == 2
 
 
 def directed(host, seed=21, stall=0.1, configuration=SMALL):
     """Runs ``host(ctx, bench)`` on a controller with an image; runs last until ``bench.core.running`` is cleared."""
     bench = Bench(configuration, seed, stall)
-    bench.core.run_cycles = lambda: 1_000_000
+    for core in bench.cores:
+        core.run_cycles = lambda: 1_000_000
 
     async def run(ctx):
         await bench.load(ctx)
@@ -240,6 +257,65 @@ def test_a_start_waits_for_the_run_before_and_is_answered_when_its_own_begins():
         assert state == (Status.OK, struct.pack("<I", State.LOADED | State.RUNNING))
 
     directed(host)
+
+
+def test_a_start_and_a_result_wait_only_for_runs_of_their_own_core():
+    def start(sequence, slot, core):
+        return request(sequence, Opcode.START, frames.start_arguments(0, 0, slot, core=core))
+
+    def result(sequence, slot):
+        return request(sequence, Opcode.RESULT, frames.result_arguments(slot, 0, 3))
+
+    async def host(ctx, bench):
+        for sequence, (slot, core) in enumerate([(1, 3), (0, 1), (1, 0)], 4):
+            assert await bench.ask(ctx, start(sequence, slot, core)) == (Status.OK, b"")
+        assert [core.running for core in bench.cores] == [True, True, False, True]
+        bench.protocol.expected = 7
+        for sequence, slot in enumerate([0, 3, 4, 5, 6], 7):  # in which nothing runs
+            content = result(sequence, slot)
+            assert await bench.ask(ctx, content) == bench.protocol.answer(content)
+        for sequence, slot in enumerate([7, 2, 1], 12):
+            await bench.send(ctx, result(sequence, slot))
+            await ctx.tick().repeat(300)
+            assert not bench.answers
+            bench.cores[slot // 2].running = False
+            assert (await bench.receive(ctx))[0] == Status.OK
+
+    directed(host, configuration=SEVERAL)
+
+
+def test_a_run_of_any_core_shows_in_the_state_and_makes_begin_busy():
+    async def host(ctx, bench):
+        run = request(4, Opcode.START, frames.start_arguments(0, 0, 0, core=2))
+        assert await bench.ask(ctx, run) == (Status.OK, b"")
+        state = request(5, Opcode.READ, frames.read_arguments(Register.STATE, 1))
+        assert await bench.ask(ctx, state) == (Status.OK, struct.pack("<I", State.LOADED | State.RUNNING))
+        assert await bench.ask(ctx, request(6, Opcode.BEGIN, bench.c.digest)) == (Status.BUSY, b"")
+        bench.cores[2].running = False
+        await ctx.tick().repeat(3)
+        assert await bench.ask(ctx, request(7, Opcode.BEGIN, bench.c.digest)) == (Status.OK, b"")
+
+    directed(host, configuration=SEVERAL)
+
+
+@pytest.mark.parametrize("cores", [2, 4])
+def test_a_core_that_is_not_there_is_a_bad_address(cores):
+    async def host(ctx, bench):
+        arguments = [
+            *((Opcode.INPUT, frames.input_header(8, core) + b"x") for core in range(cores, CHUNK)),
+            *((Opcode.START, frames.start_arguments(0, 0, 0, core=core)) for core in (cores, 7, 8, 16, 31)),
+            *((Opcode.RESULT, frames.result_arguments(slot, 0, 1)) for slot in (2 * cores, 2 * cores + 1, 64, 255)),
+        ]
+        for sequence, (opcode, bytes_) in enumerate(arguments, 4):
+            assert await bench.ask(ctx, request(sequence, opcode, bytes_)) == (Status.BAD_ADDRESS, b"")
+        assert not any(core.notes.inputs or core.notes.starts for core in bench.cores)
+        last = frames.input_header(248, cores - 1) + bytes(16)  # up to the last word
+        assert await bench.ask(ctx, request(len(arguments) + 4, Opcode.INPUT, last)) == (Status.OK, b"")
+        await ctx.tick()
+        assert [len(core.notes.inputs) for core in bench.cores] == [0] * (cores - 1) + [1]
+        assert bench.cores[-1].notes.inputs[0][0] == 248
+
+    directed(host, configuration=dataclasses.replace(SEVERAL, cores=cores))
 
 
 def test_a_repeated_start_neither_runs_nor_waits():
