@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import Component, Out
@@ -12,6 +12,7 @@ from sterna.gateware.compute.feeder import Feeder
 from sterna.gateware.compute.requantiser import Requantiser
 from sterna.gateware.compute.scanner import Scanner
 from sterna.gateware.control.controller import Controller
+from sterna.gateware.control.dealer import Dealer
 from sterna.gateware.link.cobs import CobsDecoder
 from sterna.gateware.link.crc import Crc32c
 from sterna.gateware.link.receiver import FrameReceiver
@@ -112,6 +113,15 @@ class CarelessController(Controller):
     def elaborate(self, platform: Any) -> Module:
         m = super().elaborate(platform)
         m.d.comb += self.write.valid.eq(self.requests.valid)
+        return m
+
+
+class HurriedDealer(Dealer):
+    """Takes the next word as soon as one core has this one."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.write.ready.eq(Cat(core.write.ready for core in self.cores).any())
         return m
 
 

@@ -10,6 +10,7 @@ from sterna.sim.formal.capture import CaptureHandOver
 from sterna.sim.formal.catalogue import PROPERTIES
 from sterna.sim.formal.cobs import CobsAnew, CobsStuffing
 from sterna.sim.formal.crc import CrcBits
+from sterna.sim.formal.dealer import DealerWords
 from sterna.sim.formal.feeder import FeederIssues
 from sterna.sim.formal.packer import PackerPlaces
 from sterna.sim.formal.queue import TagQueue
@@ -41,6 +42,7 @@ def test_the_property_holds_for_all_inputs_and_all_time(name: str) -> None:
         (PackerPlaces, broken.OverlappingPacker, 5),
         (Trit5Code, broken.CarelessDecoder, 1),
         (LoaderTrits, broken.CarelessController, 8),
+        (DealerWords, broken.HurriedDealer, 4),
         (CobsStuffing, broken.ForgetfulCobsDecoder, 4),
         (CobsAnew, broken.MindfulCobsDecoder, 6),
         (CrcBits, broken.ZeroCrc, 2),

@@ -62,7 +62,8 @@ class Dealer(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         count = self.configuration.cores
-        taken, done = Signal(count), Signal(count)  # by core: the word that is offered, before and now
+        taken = Signal(count)  # by core: has the word that is offered
+        done = Signal(count)  # … at the end of this cycle
         m.d.comb += self.write.ready.eq(done.all())
         with m.If(self.write.valid):
             m.d.sync += taken.eq(done & ~done.all().replicate(count))

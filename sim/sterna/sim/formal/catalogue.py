@@ -6,6 +6,7 @@ from functools import partial
 from sterna.sim.formal.capture import CaptureHandOver
 from sterna.sim.formal.cobs import CobsAnew, CobsStuffing
 from sterna.sim.formal.crc import CrcBits
+from sterna.sim.formal.dealer import DealerWords
 from sterna.sim.formal.feeder import FeederIssues
 from sterna.sim.formal.packer import PackerPlaces
 from sterna.sim.formal.property import Property
@@ -33,6 +34,7 @@ PROPERTIES: dict[str, Callable[[], Property]] = {
     "packer": PackerPlaces,
     "trit5-code": Trit5Code,
     "loader-trits": LoaderTrits,
+    "dealer-words": DealerWords,
     "cobs-stuffing": CobsStuffing,
     "cobs-anew": CobsAnew,
     "crc-bits": CrcBits,
