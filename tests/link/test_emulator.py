@@ -1,5 +1,6 @@
 """The protocol, request by request."""
 
+import dataclasses
 import struct
 import time
 from collections.abc import Sequence
@@ -58,8 +59,8 @@ WORDS = [
 class Host:
     """Sends one request at a time and keeps count."""
 
-    def __init__(self) -> None:
-        self.emulator = Emulator(SMALL)
+    def __init__(self, configuration: Configuration = SMALL) -> None:
+        self.emulator = Emulator(configuration)
         self.reader = FrameReader()
         self.sequence = 0
 
@@ -86,7 +87,7 @@ class Host:
         return status
 
     def load(self) -> None:
-        self.ok(Opcode.BEGIN, SMALL.digest)
+        self.ok(Opcode.BEGIN, self.emulator.configuration.digest)
         for region, address, data in WORDS:
             self.ok(Opcode.WRITE, write_header(region, address) + data)
         self.ok(Opcode.COMMIT, commit_arguments(crc32c(b"".join(data for _, _, data in WORDS))))
@@ -280,6 +281,52 @@ def test_the_last_word_of_each_memory_can_be_used(host: Host) -> None:
     host.ok(Opcode.COMMIT, commit_arguments(crc32c(bytes(11))))
     host.ok(Opcode.INPUT, input_header(56) + bytes(range(32)))
     assert host.ok(Opcode.RESULT, result_arguments(0, 63, 4)) == bytes(range(28, 32))
+
+
+@pytest.fixture
+def several() -> Host:
+    host = Host(dataclasses.replace(SMALL, cores=2))
+    host.load()
+    return host
+
+
+def test_every_core_has_the_image_and_its_own_activations(several: Host) -> None:
+    for core in (0, 1):
+        several.ok(Opcode.INPUT, input_header(0, core) + bytes([core + 1] * 4))
+        several.ok(Opcode.START, start_arguments(0, 0, 0, core=core))
+    assert several.emulator.runs == 0
+    for core in (1, 0):
+        assert several.ok(Opcode.RESULT, result_arguments(2 * core, 8, 4)) == bytes([2 * core + 2] * 4)
+    assert several.emulator.runs == 2
+    assert several.registers(Register.ISSUED, 3) == (8, 8, 8)
+
+
+def test_starts_and_results_wait_for_runs_of_their_core_only(several: Host) -> None:
+    several.ok(Opcode.START, start_arguments(0, 0, 0, core=1))
+    several.ok(Opcode.START, start_arguments(0, 16, StartFlag.SLOT))
+    several.ok(Opcode.RESULT, result_arguments(0, 8, 4))
+    several.ok(Opcode.RESULT, result_arguments(3, 8, 4))
+    assert several.emulator.runs == 0
+    several.ok(Opcode.START, start_arguments(0, 0, 0, core=0))
+    assert several.emulator.runs == 1
+    several.ok(Opcode.RESULT, result_arguments(2, 8, 4))
+    assert several.emulator.runs == 2
+    assert several.refused(Opcode.BEGIN, several.emulator.configuration.digest) == Status.BUSY
+    assert several.emulator.runs == 3
+
+
+@pytest.mark.parametrize(
+    ("opcode", "arguments"),
+    [
+        (Opcode.INPUT, input_header(0, 2) + bytes(4)),
+        (Opcode.START, start_arguments(0, 0, 0, core=2)),
+        (Opcode.START, start_arguments(0, 0, 0, core=31)),
+        (Opcode.RESULT, result_arguments(4, 0, 1)),
+        (Opcode.RESULT, result_arguments(255, 0, 1)),
+    ],
+)
+def test_a_core_that_is_not_there_is_a_bad_address(several: Host, opcode: Opcode, arguments: bytes) -> None:
+    assert several.refused(opcode, arguments) == Status.BAD_ADDRESS
 
 
 def test_what_exceeds_the_window_is_lost(host: Host) -> None:

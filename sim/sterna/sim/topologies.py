@@ -5,17 +5,16 @@ import numpy as np
 from sterna.spec.arithmetic import max_activation
 from sterna.spec.network import InputSpec, IntegerNetwork, Layer, Plane, Shape
 
-_LIMIT = max_activation(8)
-
-
 class _Builder:
     """Adds layers one by one; every value is in reach of the requantiser, and outputs spread over their range."""
 
-    def __init__(self, seed: int, shape: Shape, *, block: int, density: float) -> None:
+    def __init__(self, seed: int, shape: Shape, *, block: int, density: float, act_bits: int = 8) -> None:
         self._rng = np.random.default_rng(seed)
         self._block = block
         self._density = density
-        self._spec = InputSpec(name="input", shape=shape, low=-_LIMIT, high=_LIMIT, scale=1.0)
+        self._act_bits = act_bits
+        self._limit = max_activation(act_bits)
+        self._spec = InputSpec(name="input", shape=shape, low=-self._limit, high=self._limit, scale=1.0)
         self._channels = {"input": shape[2]}
         self._layers: list[Layer] = []
 
@@ -41,11 +40,11 @@ class _Builder:
         trits = np.eye(self._channels[source], dtype=np.int8)[:, np.newaxis, np.newaxis]
         return Plane(source=source, trits=trits, multiplier=np.zeros(len(trits), np.int64))
 
-    def mean(self, source: str, size: int) -> Plane:
-        """Of ``size`` × ``size`` pixels of each channel."""
+    def mean(self, source: str, height: int, width: int) -> Plane:
+        """Of ``height`` × ``width`` pixels of each channel."""
         channels = self._channels[source]
-        trits = np.ones((channels, size, size, 1), np.int8)
-        return Plane(source=source, trits=trits, multiplier=np.zeros(channels, np.int64), stride=(size, size),
+        trits = np.ones((channels, height, width, 1), np.int8)
+        return Plane(source=source, trits=trits, multiplier=np.zeros(channels, np.int64), stride=(height, width),
                      groups=channels)  # fmt: skip
 
     def add(self, name: str, *planes: Plane, signed: bool = False) -> str:
@@ -64,14 +63,14 @@ class _Builder:
         shift -= 5
         self._layers.append(Layer(
             name=name, planes=tuple(scaled), bias=np.full(outputs, 1 << (shift - 1)), shift=np.full(outputs, shift),
-            minimum=-_LIMIT if signed else 0, maximum=_LIMIT,
+            minimum=-self._limit if signed else 0, maximum=self._limit,
         ))  # fmt: skip
         self._channels[name] = outputs
         return name
 
     def network(self, name: str) -> IntegerNetwork:
         return IntegerNetwork(
-            name=name, act_bits=8, input=self._spec, layers=tuple(self._layers), outputs=(self._layers[-1].name,),
+            name=name, act_bits=self._act_bits, input=self._spec, layers=tuple(self._layers), outputs=(self._layers[-1].name,),
             output_scale=(1.0,), metadata={},
         )  # fmt: skip
 
@@ -82,16 +81,22 @@ SAME_STRIDED = (0, 1, 0, 1)
 """At stride 2, as TensorFlow pads images of even size."""
 
 
-def resnet8(seed: int = 0, *, block: int = 16, density: float = 1.0) -> IntegerNetwork:
-    """ResNet-8 of MLPerf Tiny (Banbury 2021): 32×32×3, stacks of 16, 32, 64 channels, 10 outputs; 12.5 M products."""
-    b = _Builder(seed, (32, 32, 3), block=block, density=density)
+def resnet8(
+    seed: int = 0, *, block: int = 16, density: float = 1.0, act_bits: int = 8, mean_steps: int = 1
+) -> IntegerNetwork:
+    """ResNet-8 of MLPerf Tiny (Banbury 2021): 32×32×3, stacks of 16, 32, 64 channels, 10 outputs; 12.5 M products.
+
+    ``mean_steps``: 1, or 2 for the mean of each column first and then of those, which takes a quarter of the blocks."""
+    b = _Builder(seed, (32, 32, 3), block=block, density=density, act_bits=act_bits)
     source = b.add("stem", b.plane("input", 16, 3, 1, SAME))
     for index, channels in enumerate((16, 32, 64)):
         stride, padding = (1, SAME) if index == 0 else (2, SAME_STRIDED)
         inner = b.add(f"stack{index}a", b.plane(source, channels, 3, stride, padding))
         skip = b.identity(source) if index == 0 else b.plane(source, channels, 1, stride)
         source = b.add(f"stack{index}b", b.plane(inner, channels, 3, 1, SAME), skip)
-    pooled = b.add("mean", b.mean(source, 8))
+    if mean_steps == 2:
+        source = b.add("columns", b.mean(source, 8, 1))
+    pooled = b.add("mean", b.mean(source, 8 if mean_steps == 1 else 1, 8))
     b.add("classes", b.plane(pooled, 10), signed=True)
     return b.network("resnet8")
 
@@ -107,5 +112,5 @@ def conv_layer(seed: int, shape: Shape, outputs: int, *, block: int, density: fl
     """A 3×3 convolution at stride 1 that keeps the image's size, and means of 8×8 pixels: outputs, like the input, need
     a place in both slots, so that a whole feature map as output would take twice its room."""
     b = _Builder(seed, shape, block=block, density=density)
-    b.add("means", b.mean(b.add("conv", b.plane("input", outputs, 3, 1, SAME)), 8))
+    b.add("means", b.mean(b.add("conv", b.plane("input", outputs, 3, 1, SAME)), 8, 8))
     return b.network("conv-layer")

@@ -155,6 +155,11 @@ STANDARD = {
             name="ecp5-85", simd=8, pe=16, requantisers=2, act_bits=8, acc_bits=18, weight_depth=4096,
             mask_depth=2048, activation_depth=8192, parameter_depth=1024, program_depth=512,
         ),
+        # The same part as four cores of 4 bits, 131,072 trits and three feature maps of 32×32×16 each (decision 0009).
+        Configuration(
+            name="ecp5-85x4", simd=8, pe=32, requantisers=4, act_bits=4, acc_bits=16, weight_depth=512,
+            mask_depth=128, activation_depth=8192, parameter_depth=512, program_depth=512, cores=4,
+        ),
     )
 }  # fmt: skip
 
