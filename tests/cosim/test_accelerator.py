@@ -1,6 +1,8 @@
 """The top under cocotb: random networks, random stalls, outputs equal golden's, cycle by cycle rules kept."""
 
+import json
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +17,12 @@ SMALL = Configuration(
 )  # fmt: skip
 KINDS = VERIFIED["verify-4x16"]
 BENCH = "sterna.sim.benches.accelerator_bench"
+CORES = Configuration(
+    name="cores", simd=1, pe=4, weight_depth=4096, mask_depth=2048, activation_depth=1024, parameter_depth=512,
+    program_depth=64, cores=2,
+)  # fmt: skip
 TESTS = [
+    "a_batch_is_timed",
     "counters_add_up",
     "identity_is_that_of_the_configuration",
     "outputs_equal_golden",
@@ -37,3 +44,13 @@ def test_networks_of_every_kind_of_layer_equal_golden_under_random_stalls(seed: 
     passed = run_bench(component, BENCH, name="accelerator", seed=seed, parameters=given,
                        testcase="outputs_equal_golden")  # fmt: skip
     assert passed == ["outputs_equal_golden"]
+
+
+def test_two_cores_take_half_the_cycles_of_one_where_the_link_is_fast_enough(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    given = {"configuration": asdict(CORES), "seed": 5, "stalls": 0.0, "widths": [24, 192, 128, 10], "images": 24,
+             "behind": CORES.cores, "report": str(report)}  # fmt: skip
+    run_bench(Accelerator(configuration=CORES), BENCH, name="accelerator", seed=5, parameters=given,
+              testcase="a_batch_is_timed")  # fmt: skip
+    found = json.loads(report.read_text())
+    assert found["core_cycles"] > 0.9 * CORES.cores * found["cycles"], found

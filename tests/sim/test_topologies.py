@@ -26,6 +26,14 @@ def test_resnet8_has_the_products_of_mlperf_tiny_and_fits() -> None:
     fit_report(network, CONVOLUTIONAL).check()
 
 
+def test_four_cores_of_the_ecp5_hold_resnet8_of_four_bits_dense_as_it_is() -> None:
+    network = resnet8(block=32, act_bits=4, mean_steps=2)
+    assert [network.shape(name) for name in ("columns", "mean")] == [(1, 8, 64), (1, 1, 64)]
+    report = fit_report(network, simulated("ecp5-85x4"))
+    report.check()
+    assert report.streamed_bytes == 0
+
+
 def test_activations_of_resnet8_neither_vanish_nor_all_saturate() -> None:
     network = resnet8()
     images = np.random.default_rng(0).integers(-127, 128, (2, *network.input.shape))

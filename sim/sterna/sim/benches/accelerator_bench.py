@@ -1,15 +1,19 @@
 """Bench of the top, ``Accelerator``: frames in, frames out, random stalls at both ends, scored against golden.
 
 Parameters: ``configuration`` (its fields), ``seed``, ``stalls``, ``widths`` of a network of dense layers with this
-``density`` of weight blocks, or ``layers`` of a network of every kind of layer; ``images``.
+``density`` of weight blocks, or ``layers`` of a network of every kind of layer, or ``resnet8`` (its arguments);
+``images``; ``behind``: how many images later results are asked for; ``report``: file for what ``a_batch_is_timed`` finds.
 """
 
+import json
 import struct
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import cocotb
 import numpy as np
+from cocotb.utils import get_sim_time
 
 from sterna.compiler import compile_network
 from sterna.driver.streaming import overlap
@@ -17,7 +21,8 @@ from sterna.golden import trace
 from sterna.sim.bench import parameters
 from sterna.sim.link import Answer, Link
 from sterna.sim.networks import random_dense, random_images, random_network
-from sterna.sim.streams import Handle, Monitor, Scoreboard, Sink, Source, start
+from sterna.sim.streams import PERIOD_NS, Handle, Monitor, Scoreboard, Sink, Source, start
+from sterna.sim.topologies import resnet8
 from sterna.spec.configuration import CHUNK, FORMAT_VERSION, Configuration, Primitive
 from sterna.spec.frames import (
     MAX_CONTENT,
@@ -47,13 +52,17 @@ class Bench:
     """The top with agents at both ends, and the network that it is to run."""
 
     def __init__(self, dut: Handle) -> None:
-        given: dict[str, Any] = {"seed": 0, "stalls": 0.5, "widths": (64, 24, 10), "images": 6, "density": 0.5}
+        given: dict[str, Any] = {"seed": 0, "stalls": 0.5, "widths": (64, 24, 10), "images": 6, "density": 0.5,
+                                 "behind": 0}  # fmt: skip
         given |= parameters()
+        self.given = given
         self.configuration = configuration_of(given["configuration"])
         self.random = np.random.default_rng(given["seed"])
         self.dut = dut
         if "layers" in given:
             self.network = random_network(self.random, self.configuration, layers=given["layers"])
+        elif "resnet8" in given:
+            self.network = resnet8(**given["resnet8"])
         else:
             self.network = random_dense(given["seed"], tuple(given["widths"]), act_bits=self.configuration.act_bits,
                                         block=self.configuration.pe, density=given["density"])  # fmt: skip
@@ -89,45 +98,54 @@ class Bench:
         await self.link.call(Opcode.COMMIT, commit_arguments(self.image.payload_crc()))
 
     async def infer(self, flags: int) -> None:
-        """Runs all images through the two slots in turn and scores the outputs against golden."""
+        """Runs all images through the slots of all cores in turn and scores the outputs against golden."""
         tensors = trace(self.network, self.images)
+        inputs = tensors[self.network.input.name]
+        slots = [2 * core + half for half in (0, 1) for core in range(self.configuration.cores)]
+        behind = self.given["behind"]
         pending: list[Pending] = []
-        for index, values in enumerate(tensors[self.network.input.name]):
-            slot = index % 2
-            offset = slot * self.image.slot_offset
-            if len(pending) == 2:  # this slot's former run
-                await self._score(pending.pop(0))
-            await self._submit_input(self.image.input.word + offset, self.image.input.layout.scatter(values))
-            await self._submit_run(offset, flags | (StartFlag.SLOT if slot else 0))
-            pending.append([(place, await self._submit_result(slot, place)) for place in self.image.outputs])
-            self.scores.expect([tensors[name][index].tolist() for name in self.network.outputs])
+        for index in range(len(inputs) + behind):
+            if index < len(inputs):
+                slot = slots[index % len(slots)]
+                if index >= len(slots):  # this slot's former run
+                    await self._score(pending.pop(0))
+                await self._submit_input(slot, self.image.input.layout.scatter(inputs[index]))
+                await self._submit_run(slot, flags)
+            if index >= behind:
+                slot = slots[(index - behind) % len(slots)]
+                pending.append([(place, await self._submit_result(slot, place)) for place in self.image.outputs])
+                self.scores.expect([tensors[name][index - behind].tolist() for name in self.network.outputs])
         for results in pending:
             await self._score(results)
 
-    async def _submit_run(self, offset: int, flags: int) -> None:
+    async def _submit_run(self, slot: int, flags: int) -> None:
         """All segments; the words of each are on their way while the one before runs, if they do not lie over it."""
         image = self.image
         for index, segment in enumerate(image.segments):
-            under_way, slot = self.under_way
+            under_way, its_slot = self.under_way
             if overlap(under_way, segment.sections, self.configuration):
-                await self.link.submit(Opcode.RESULT, result_arguments(slot, image.outputs[0].word, 1))
+                await self.link.submit(Opcode.RESULT, result_arguments(its_slot, image.outputs[0].word, 1))
             for words in write_requests(segment.sections, self.configuration):
                 await self.link.submit(Opcode.WRITE, words)
-            run = start_arguments(image.ops[image.first_op(index)].entry, offset, flags, segment.ops)
+            core, half = divmod(slot, 2)
+            entry, offset = image.ops[image.first_op(index)].entry, half * image.slot_offset
+            run = start_arguments(entry, offset, flags | StartFlag.SLOT * half, segment.ops, core)
             await self.link.submit(Opcode.START, run)
-            self.under_way = segment.sections, flags & StartFlag.SLOT
+            self.under_way = segment.sections, slot
 
-    async def _submit_input(self, word: int, activations: np.ndarray) -> None:
+    async def _submit_input(self, slot: int, activations: np.ndarray) -> None:
         simd = self.configuration.simd
+        core, half = divmod(slot, 2)
+        word = self.image.input.word + half * self.image.slot_offset
         step = (MAX_CONTENT - 4) // (CHUNK * simd) * CHUNK * simd
         for at in range(0, len(activations), step):
             await self.link.submit(
-                Opcode.INPUT, input_header(word + at // simd) + activations[at : at + step].tobytes()
+                Opcode.INPUT, input_header(word + at // simd, core) + activations[at : at + step].tobytes()
             )
 
     async def _submit_result(self, slot: int, place: TensorPlace) -> list[Answer]:
         simd = self.configuration.simd
-        first, step = place.word + slot * self.image.slot_offset, MAX_RESULT // simd * simd
+        first, step = place.word + slot % 2 * self.image.slot_offset, MAX_RESULT // simd * simd
         size = place.layout.words * simd
         return [
             await self.link.submit(Opcode.RESULT, result_arguments(slot, first + at // simd, min(step, size - at)))
@@ -159,6 +177,24 @@ async def outputs_equal_golden(dut: Handle) -> None:
     bench.scores.finish()
     assert cycles[0] == min(cycles), f"skipping costs cycles: {cycles}"
     dut._log.info("cycles with both skips, block skip, activation skip, none: %s", cycles)
+
+
+@cocotb.test()
+async def a_batch_is_timed(dut: Handle) -> None:
+    """How many cycles a batch takes, and how many of them cores were running, all together."""
+    bench = Bench(dut)
+    await bench.begin()
+    await bench.load()
+    (before,) = await bench.registers(Register.CYCLES)
+    begin = get_sim_time("ns")
+    await bench.infer(0)
+    cycles = round((get_sim_time("ns") - begin) / PERIOD_NS)
+    (after,) = await bench.registers(Register.CYCLES)
+    bench.scores.finish()
+    found = {"images": len(bench.images), "cycles": cycles, "core_cycles": (after - before) % (1 << 32)}
+    assert 0 < found["core_cycles"] <= bench.configuration.cores * cycles, found
+    if "report" in bench.given:
+        Path(bench.given["report"]).write_text(json.dumps(found))
 
 
 @cocotb.test()
