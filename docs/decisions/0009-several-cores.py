@@ -1,6 +1,6 @@
 """ResNet-8 of random weights on cores of ``ecp5-85x4``, cycle by cycle: how many of them are busy.
 
-    python docs/decisions/0009-several-cores.py CORES [IMAGES]
+python docs/decisions/0009-several-cores.py CORES [IMAGES]
 """
 
 import json
@@ -13,7 +13,7 @@ from sterna.accelerator import Accelerator
 from sterna.sim.bench import run_bench
 from sterna.spec.configuration import STANDARD
 
-cores, images = (int(text) for text in (sys.argv[1:] + ["16"])[:2])
+cores, images = (int(text) for text in [*sys.argv[1:], "16"][:2])
 configuration = replace(STANDARD["ecp5-85x4"], cores=cores)
 with TemporaryDirectory() as folder:
     report = Path(folder) / "report.json"

@@ -84,9 +84,7 @@ def test_images_take_turns_on_cores_first_and_then_on_slots(
     assert slots == [0, 2, 4, 6, 1, 3, 5, 7, 0, 2]
 
 
-def test_counters_are_sums_over_the_cores(
-    configuration: Configuration, network: IntegerNetwork, many: Images
-) -> None:
+def test_counters_are_sums_over_the_cores(configuration: Configuration, network: IntegerNetwork, many: Images) -> None:
     found = []
     for cores in (1, 2, 4):
         device, _ = opened(of_cores(configuration, cores))
@@ -128,9 +126,7 @@ def test_a_network_larger_than_the_memories_runs_on_the_first_core(
     assert all(machine.positions > 0 for machine in emulator._machines)
 
 
-def test_an_image_for_another_number_of_cores_is_refused(
-    configuration: Configuration, network: IntegerNetwork
-) -> None:
+def test_an_image_for_another_number_of_cores_is_refused(configuration: Configuration, network: IntegerNetwork) -> None:
     device, _ = opened(of_cores(configuration, 2))
     for cores in (1, 4):
         image = compile_network(network, of_cores(configuration, cores))

@@ -32,7 +32,8 @@ VERIFIED = {
     )
 }
 """What ``sterna verify`` runs on: every number of feeders and lanes that the benches go through, 2 and 8 bits, 1, 2 and
-4 requantisers; two cores; memories just large enough for :func:`sterna.sim.networks.random_network`, or for its layers."""
+4 requantisers, one core and two; memories just large enough for :func:`sterna.sim.networks.random_network`, or for its
+layers."""
 
 CONVOLUTIONAL = Configuration(
     name="bench-4x16", simd=4, pe=16, requantisers=2, act_bits=8, acc_bits=18, weight_depth=4096, mask_depth=2048,

@@ -5,6 +5,7 @@ import numpy as np
 from sterna.spec.arithmetic import max_activation
 from sterna.spec.network import InputSpec, IntegerNetwork, Layer, Plane, Shape
 
+
 class _Builder:
     """Adds layers one by one; every value is in reach of the requantiser, and outputs spread over their range."""
 
@@ -70,8 +71,8 @@ class _Builder:
 
     def network(self, name: str) -> IntegerNetwork:
         return IntegerNetwork(
-            name=name, act_bits=self._act_bits, input=self._spec, layers=tuple(self._layers), outputs=(self._layers[-1].name,),
-            output_scale=(1.0,), metadata={},
+            name=name, act_bits=self._act_bits, input=self._spec, layers=tuple(self._layers),
+            outputs=(self._layers[-1].name,), output_scale=(1.0,), metadata={},
         )  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 Parameters: ``configuration`` (its fields), ``seed``, ``stalls``, ``widths`` of a network of dense layers with this
 ``density`` of weight blocks, or ``layers`` of a network of every kind of layer, or ``resnet8`` (its arguments);
-``images``; ``behind``: how many images later results are asked for; ``report``: file for what ``a_batch_is_timed`` finds.
+``images``; ``behind``: how many images later results are asked for; ``report``: file for what ``a_batch_is_timed``
+finds.
 """
 
 import json
