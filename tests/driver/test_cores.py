@@ -134,7 +134,7 @@ def test_an_image_for_another_number_of_cores_is_refused(configuration: Configur
             device.load(image)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=30)
 @given(
     seed=st.integers(0, 1 << 32),
     cores=st.sampled_from([2, 4]),

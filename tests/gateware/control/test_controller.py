@@ -150,8 +150,8 @@ def same(content: bytes, found: tuple[Status, bytes], expected: tuple[Status, by
 
 @pytest.mark.parametrize(
     ("configuration", "seed", "count"), [
-        (SMALL, 26, 100), (SMALL, 31, 100), (NARROW, 36, 100), (WIDE, 2, 60), (SEVERAL, 50, 150),
-        (dataclasses.replace(SEVERAL, cores=2), 48, 150),
+        (SMALL, 26, 100), (SMALL, 31, 100), (NARROW, 36, 100), (WIDE, 2, 60),
+        (dataclasses.replace(SEVERAL, name="two", cores=2), 48, 150),
     ],
     ids=lambda value: getattr(value, "name", None),
 )  # fmt: skip
