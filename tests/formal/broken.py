@@ -18,7 +18,7 @@ from sterna.gateware.link.crc import Crc32c
 from sterna.gateware.link.receiver import FrameReceiver
 from sterna.gateware.memory.packer import Packer
 from sterna.gateware.memory.trit_decoder import Trit5Decoder
-from sterna.gateware.stream_buffer import StreamBuffer
+from sterna.gateware.stream_register import StreamRegister
 
 
 class OverfullQueue(SyncFIFOBuffered):
@@ -30,13 +30,12 @@ class OverfullQueue(SyncFIFOBuffered):
         return m
 
 
-class HurriedBuffer(StreamBuffer):
-    """Offers what comes before what it holds."""
+class GreedyRegister(StreamRegister):
+    """Takes an item while it still holds one."""
 
     def elaborate(self, platform: Any) -> Module:
         m = super().elaborate(platform)
-        with m.If(self.i.valid):
-            m.d.comb += self.o.payload.eq(self.i.payload)
+        m.d.comb += self.i.ready.eq(1)
         return m
 
 

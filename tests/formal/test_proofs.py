@@ -18,7 +18,7 @@ from sterna.sim.formal.receiver import ReceiverFlow, ReceiverFrames
 from sterna.sim.formal.requantiser import RequantiserHandOver
 from sterna.sim.formal.sby import check
 from sterna.sim.formal.scanner import ScannerWalk
-from sterna.sim.formal.stream_buffer import BufferOrder
+from sterna.sim.formal.stream_register import RegisterOrder
 from sterna.sim.formal.streams import StreamRules
 from sterna.sim.formal.trits import LoaderTrits, Trit5Code
 
@@ -33,7 +33,7 @@ def test_the_property_holds_for_all_inputs_and_all_time(name: str) -> None:
     ("make", "component", "depth"),
     [
         (TagQueue, broken.OverfullQueue, 12),
-        (BufferOrder, broken.HurriedBuffer, 4),
+        (RegisterOrder, broken.GreedyRegister, 4),
         (CaptureHandOver, broken.EagerCapture, 6),
         (RequantiserHandOver, broken.HastyRequantiser, 8),
         (ScannerWalk, broken.BlindScanner, 6),

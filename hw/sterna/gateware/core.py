@@ -7,17 +7,16 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from sterna.gateware.compute.capture import Capture
-from sterna.gateware.compute.feeder import Feeder, all_ready
+from sterna.gateware.compute.feeder import Feeder, all_room
 from sterna.gateware.compute.lanes import Lanes
 from sterna.gateware.compute.pool import MaxPool
-from sterna.gateware.compute.requantiser import PARAMETER, Requantiser, activation_group
+from sterna.gateware.compute.requantiser import PARAMETER, Requantiser
 from sterna.gateware.compute.scanner import Scanner
 from sterna.gateware.control.sequencer import Sequencer
 from sterna.gateware.control.tags import output_tags
 from sterna.gateware.interfaces import MemoryWrite, counters, input_activation, read_request, run_request
 from sterna.gateware.memory.packer import Packer
 from sterna.gateware.memory.ram import Ram
-from sterna.gateware.stream_buffer import StreamBuffer
 from sterna.gateware.tally import TallyPair
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import WORD_BITS
@@ -34,15 +33,15 @@ READ_PATIENCE = 15
 class Core(wiring.Component):
     """Runs programs over the memories that ``write`` and ``inputs`` fill; see DESIGN §4 for the organisation.
 
-    Pipeline of a block: decide · address · memory · operands · tree, a cycle a level · accumulate. It holds as a whole
-    (``flow`` low) while an output's sums are complete and the one before has not left capture. Its first two stages
-    also hold for a cycle (``step`` low) when ``reads`` borrows the activation memory and has waited in vain for a cycle
-    that is free, and when ``write`` brings a block while feeders read others: weights may lie in memory with a single
-    port.
+    Pipeline of a block: decide · number · address · memory · operands · tree, a cycle a level · accumulate. It holds as
+    a whole (``flow`` low) while an output's sums are complete and the one before has not left capture. Scanner and
+    feeders, up to the address, also hold for a cycle (``step`` low) when ``reads`` borrows the activation memory and
+    has waited in vain for a cycle that is free, and when ``write`` brings a block while feeders read others: weights
+    may lie in memory with a single port.
 
-    Flow: ``write`` waits while the pipeline holds, with blocks at the memories' outputs; ``inputs`` gives way to the
-    requantiser at the banks' write ports; ``starts`` is taken when idle; a read is answered two cycles later, one at a
-    time.
+    Flow: blocks of ``write`` wait while the pipeline holds, with others at the memories' outputs; ``inputs`` gives way
+    to the requantiser at the banks' write ports; ``starts`` is taken when idle; a read is answered two cycles later,
+    one at a time.
     """
 
     def __init__(self, *, configuration: Configuration):
@@ -60,7 +59,6 @@ class Core(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         self._flow, self._step, self._writing = Signal(), Signal(), Signal()
-        m.d.comb += [self.write.ready.eq(self._flow), self._writing.eq(self.write.valid & self._flow)]
         self._build_memories(m)
         self._build_sequencer(m)
         self._build_feeders(m)
@@ -135,6 +133,7 @@ class Core(wiring.Component):
             program.data.eq(Mux(loading, self.write.data, windows.data)),
         ]
         m.d.comb += self.running.eq(sequencer.running)
+        m.d.sync += sequencer.loading.eq(loading)
 
         # The scanner takes outputs ahead of the lanes; their tags wait for capture.
         m.submodules.tags = self._tags = tags = fifo.SyncFIFOBuffered(width=output_tags().size, depth=TAG_QUEUE)
@@ -157,18 +156,18 @@ class Core(wiring.Component):
         self._taken = take = Signal()
         advance = Signal()
         m.d.comb += [
-            chunks.ready.eq(all_ready(self._feeders, self._step)),
+            chunks.ready.eq(self._step & all_room(self._feeders, advance)),
             take.eq(chunks.valid & chunks.ready),
             self._activation_masks.read.enable.eq(masks.enable),
             self._activation_masks.read.address.eq(masks.address),
             advance.eq(Cat(*(feeder.complete for feeder in self._feeders)).all()),
         ]
-        # Tag of an output's last blocks, stage by stage: address, memory.
-        self._final = Signal(2)
+        # Tag of an output's last blocks, stage by stage: issue, address, memory.
+        self._final = Signal(3)
         with m.If(self._step):
-            m.d.sync += self._final[0].eq(advance)
+            m.d.sync += self._final[:2].eq(Cat(advance, self._final[0]))
         with m.If(self._flow):
-            m.d.sync += self._final[1].eq(self._final[0] & self._step)
+            m.d.sync += self._final[2].eq(self._final[1] & self._step)
 
         for j, feeder in enumerate(self._feeders):
             m.submodules[f"feeder_{j}"] = feeder
@@ -195,7 +194,7 @@ class Core(wiring.Component):
         m.d.comb += [
             self._flow.eq(~lanes.last | capture.ready),
             lanes.flow.eq(self._flow),
-            lanes.final.eq(self._final[1]),
+            lanes.final.eq(self._final[2]),
             capture.load.eq(lanes.last),
             capture.sums.eq(lanes.sums),
             capture.tags.eq(self._tags.r_data),
@@ -219,9 +218,7 @@ class Core(wiring.Component):
         m.submodules.output_packer = outputs = Packer(configuration=c, group=c.requantisers)
         m.submodules.input_packer = inputs = Packer(configuration=c, group=1, zeros=False)
         connect(m, self._capture.groups, requantiser.groups)
-        m.submodules.buffer = buffer = StreamBuffer(activation_group(c))
-        connect(m, requantiser.activations, buffer.i)
-        connect(m, buffer.o, pool.activations)
+        connect(m, requantiser.activations, pool.activations)
         connect(m, pool.run, outputs.run)
         m.d.comb += [
             requantiser.first_parameter.eq(sequencer.first_parameter),
@@ -230,8 +227,8 @@ class Core(wiring.Component):
             requantiser.maximum.eq(sequencer.maximum),
             outputs.begin.eq(sequencer.begin),
             outputs.place.eq(sequencer.place),
-            sequencer.op_done.eq(outputs.done),
         ]
+        m.d.sync += sequencer.op_done.eq(outputs.done)
 
         # A burst from the link is a run of one row; its first activation waits a cycle while the run begins.
         burst, begun = self.inputs.payload, Signal()
@@ -243,6 +240,7 @@ class Core(wiring.Component):
             inputs.run.valid.eq(self.inputs.valid & ~opening),
             self.inputs.ready.eq(inputs.run.ready & ~opening),
             inputs.run.payload.values[0].eq(burst.value),
+            inputs.run.payload.nonzero.eq(burst.value.any()),
             inputs.run.payload.write.eq(1),
             inputs.run.payload.last.eq(burst.last),
         ]
@@ -271,28 +269,32 @@ class Core(wiring.Component):
         ]
 
     def _build_reads(self, m: Module) -> None:
-        # The link borrows the banks' read ports for a cycle: one that no feeder uses, if that comes soon; else the
-        # feeders' addresses wait.
+        # The link borrows memories for a cycle: the activations' to read, in one in which no feeder reads if that comes
+        # soon; the weights' to write, which may have a single port. Then the feeders wait; that they will is decided a
+        # cycle before, so that the core's pace hangs on nothing that the link says in the same cycle.
         c = self.configuration
+        weights = self.write.valid & (self.write.region == Region.WEIGHTS)
         wanted = Cat(*(feeder.read for feeder in self._feeders)).any()
+        borrowed, free = Signal(), Signal()
         patience = Signal(range(READ_PATIENCE + 1))
         reading, bank = Signal(), Signal.like(self.reads.payload.bank)
         held = Signal()
         take = Signal()
-        # `flow` comes late: whatever does not depend on it stands ready when it does.
-        readable, borrowed = Signal(), Signal()
         value = Signal(signed(c.act_bits))
         m.d.comb += [
-            readable.eq(~reading & ~held & (~wanted | (patience == READ_PATIENCE))),
-            self.reads.ready.eq(self._flow & readable),
-            take.eq(self.reads.valid & self.reads.ready),
-            borrowed.eq(
-                wanted & ((self.reads.valid & readable) | (self.write.valid & (self.write.region == Region.WEIGHTS)))
-            ),
+            free.eq(~wanted | borrowed),
             self._step.eq(self._flow & ~borrowed),
+            self.reads.ready.eq(self._flow & free & ~reading & ~held),
+            take.eq(self.reads.valid & self.reads.ready),
+            self.write.ready.eq((self._flow & free) | (self.write.region != Region.WEIGHTS)),
+            self._writing.eq(self.write.valid & self.write.ready),
             self.read_values.valid.eq(held),
             self.read_values.payload.eq(value),
         ]
+        asked = self.reads.valid & ~reading & ~held
+        m.d.sync += borrowed.eq(
+            ~(self._flow & free) & (weights | (asked & (borrowed | (patience == READ_PATIENCE))))
+        )
         m.d.sync += reading.eq(take)
         with m.If(~self.reads.valid | take):
             m.d.sync += patience.eq(0)
@@ -307,19 +309,23 @@ class Core(wiring.Component):
         for j, feeder in enumerate(self._feeders):
             m.d.comb += [
                 self._activations[j].read.enable.eq((feeder.read & self._step) | take),
-                self._activations[j].read.address.eq(Mux(take, self.reads.payload.word, feeder.word)),
+                self._activations[j].read.address.eq(Mux(free, self.reads.payload.word, feeder.word)),
             ]
 
     def _build_counters(self, m: Module) -> None:
         c = self.configuration
-        issuing = Cat(*(feeder.issuing for feeder in self._feeders))
-        holding = Cat(*(feeder.holding for feeder in self._feeders))
+        issuing = Cat(*(feeder.issued for feeder in self._feeders))
+        holding = Cat(*(feeder.held for feeder in self._feeders))
         chunk = self._scanner.chunks.payload
         stored = [feeder.stored for feeder in self._feeders]
         # As many of the window's positions as there are come first, so a bit of their number is a parity.
         walked = Cat(chunk.positions[(1 << k) - 1 :: 1 << k].xor() for k in range(CHUNK.bit_length()))
         moving = self.running & self._step
         some = issuing.any()
+        whole, came, counted = self._taken & ~chunk.half, Signal(), Signal()
+        with m.If(self._step):
+            m.d.sync += came.eq(whole)
+        m.d.sync += counted.eq(came & self._step)  # its blocks, by the feeders
         rises = {
             "stored": sum(stored[1:], stored[0]),
             "positions": c.simd * walked,
@@ -334,7 +340,7 @@ class Core(wiring.Component):
         for k, name in enumerate(rises):
             if k % 2 == 0:
                 m.submodules[f"tally_{k // 2}"] = tally = TallyPair()
-                m.d.comb += tally.enable.eq(self._taken & ~chunk.half if k == 0 else 1)
+                m.d.comb += tally.enable.eq(Cat(counted, whole) if k == 0 else ~0)
             m.d.comb += [tally.rises[k % 2].eq(rises[name]), self.counters[name].eq(tally.counts[k % 2])]
 
 

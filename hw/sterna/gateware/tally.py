@@ -10,18 +10,19 @@ TALLY_BITS = 16
 
 
 class TallyPair(wiring.Component):
-    """Two counters modulo 2**16; with ``enable`` each grows by its rise. On UltraPlus parts that is one SB_MAC16.
+    """Two counters modulo 2**16; with its bit of ``enable`` each grows by its rise. On UltraPlus parts that is one
+    SB_MAC16.
 
     Latency: two cycles from ``rises`` to ``counts``, of which the first keeps the rises' logic out of the sums' path.
     """
 
-    enable: In(1)
+    enable: In(2)
     rises: In(data.ArrayLayout(TALLY_BITS, 2))
     counts: Out(data.ArrayLayout(TALLY_BITS, 2))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        hold = Signal()
+        hold = Signal(2)
         m.d.sync += hold.eq(~self.enable)
         if platform is not None and platform.device.startswith("iCE40UP"):
             reset = ResetSignal(allow_reset_less=True)
@@ -35,8 +36,8 @@ class TallyPair(wiring.Component):
                 i_CE=C(1, 1),
                 i_A=self.rises[1],
                 i_B=self.rises[0],
-                i_OHOLDTOP=hold,
-                i_OHOLDBOT=hold,
+                i_OHOLDTOP=hold[1],
+                i_OHOLDBOT=hold[0],
                 **{f"i_{port}": reset for port in ("IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT")},
                 **{f"i_{port}": C(0, TALLY_BITS) for port in "CD"},
                 **{f"i_{port}": C(0, 1) for port in _UNUSED},
@@ -45,8 +46,9 @@ class TallyPair(wiring.Component):
             return m
         rises = Signal.like(self.rises)
         m.d.sync += rises.eq(self.rises)
-        with m.If(~hold):
-            m.d.sync += [count.eq(count + rise) for count, rise in zip(self.counts, rises, strict=True)]
+        for k in range(2):
+            with m.If(~hold[k]):
+                m.d.sync += self.counts[k].eq(self.counts[k] + rises[k])
         return m
 
 

@@ -10,6 +10,11 @@ from sterna.sim.checks.testbench import simulate, sink
 from sterna.spec.configuration import CHUNK, Configuration
 
 
+def nonzero(values: list[int]) -> int:
+    """A bit for each."""
+    return sum((value != 0) << k for k, value in enumerate(values))
+
+
 @pytest.mark.parametrize("seed", range(24))
 def test_runs_land_in_their_banks_with_their_masks_under_random_stalls(seed: int) -> None:
     rng = random.Random(seed)
@@ -41,13 +46,14 @@ def test_runs_land_in_their_banks_with_their_masks_under_random_stalls(seed: int
             for k in range(groups):
                 data = [rng.choice([0, 0, rng.randint(-127, 127)]) for _ in range(group)]
                 end = k == groups - 1
-                elements.append({"values": data, "write": 1, "row_end": end and row < rows - 1, "last": 0})
+                ends = {"row_end": end and row < rows - 1, "last": 0}
+                elements.append({"values": data, "nonzero": nonzero(data), "write": 1, **ends})
                 for r, value in enumerate(data):
                     number = k * group + r
                     at = first + number // simd
                     expected_values[number % simd][at] = value
                     expected_masks[number % simd][at // CHUNK] |= (value != 0) << at % CHUNK  # type: ignore[operator]
-        elements += [{"values": [1] * group, "write": 0, "row_end": 0, "last": 0} for _ in range(dropped)]
+        elements += [{"values": [1] * group, "nonzero": nonzero([1] * group), "write": 0, "row_end": 0, "last": 0} for _ in range(dropped)]
         elements[-1]["last"] = 1
         runs.append((place, elements))
         free += -(-total // CHUNK) * CHUNK

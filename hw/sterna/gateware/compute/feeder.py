@@ -16,14 +16,15 @@ COUNT_BITS = CHUNK.bit_length()
 class Feeder(wiring.Component):
     """Issues, of each chunk, the positions whose activation and block are both non-zero: lowest first, one a cycle.
 
-    Two chunks wait here, ``current`` and ``queued``; a chunk with nothing to issue is dropped as it comes and takes no
-    cycle, unless it ends its output. The weight pointer advances by the population count of each chunk's block mask, so
-    zero blocks take no storage and no pointer table; it begins again at ``first_block`` with an output that rewinds.
-    After an output's last position
-    the feeder waits (``complete``) until all feeders are there (``advance``).
+    Three chunks wait here: ``current``, of which positions are issued; ``arrived``, the last that came; and ``queued``,
+    the one before it if that is not current yet. A chunk with nothing to issue is dropped when it has arrived, and
+    takes no cycle unless it ends its output. The weight pointer advances by the population count of each chunk's block
+    mask, so zero blocks take no storage and no pointer table; it begins again at ``first_block`` with an output that
+    rewinds. After an output's last position the feeder waits (``complete``) until all feeders are there (``advance``).
 
-    Flow: a chunk counts when all feeders have it (``take``); :func:`all_ready` says when they can. Issue moves with
-    ``step``. ``block`` and ``word`` come a cycle after the decision, with ``read``; ``present`` goes with them.
+    Flow: everything moves with ``step``. A chunk counts when all feeders have it (``take``), which wants ``room`` in
+    each. Addresses follow decisions: everything that only they are made from is kept a cycle later than the masks, so
+    that ``block`` and ``word`` come two cycles after the decision, with ``read`` and ``present``.
     Throughput: one position a cycle. Sources: zero-skip masks, SparTen (Gondimalla 2019); queues, EIE (Han 2016).
     """
 
@@ -31,22 +32,23 @@ class Feeder(wiring.Component):
         self.configuration = c = configuration
         super().__init__({
             "chunk": In(fetched_chunk(c)),
-            "take": In(1),
-            "room": Out(1),    # for a chunk, without a step
-            "leaves": Out(1),  # a chunk leaves with a step
+            "take": In(1),     # only with step
+            "room": Out(1),    # for a chunk with a step, even if no output ends
             "activation_mask": In(CHUNK),
             "block_mask": In(CHUNK),
             "first_block": In((c.weight_depth - 1).bit_length()),
             "no_activation_skip": In(1),
             "no_block_skip": In(1),
-            "stored": Out(COUNT_BITS),  # blocks of the chunk that stands at the input
+            "stored": Out(COUNT_BITS),  # blocks of the chunk that was taken last, two steps later
             # decision
             "step": In(1),
             "advance": In(1),    # all feeders are complete: with a step, the next output begins
             "complete": Out(1),  # nothing is left of this output after this cycle
-            "holding": Out(1),   # a chunk is current
             "issuing": Out(1),   # a position is chosen (and taken if step)
             # a cycle later
+            "issued": Out(1),
+            "held": Out(1),      # a chunk was current
+            # two cycles later
             "read": Out(1),
             "block": Out((c.weight_depth - 1).bit_length()),
             "word": Out((c.activation_depth - 1).bit_length()),
@@ -55,96 +57,117 @@ class Feeder(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        c = self.configuration
-        block_bits = (c.weight_depth - 1).bit_length()
-        entry = data.StructLayout({
-            "mask": CHUNK, "blocks": CHUNK, "live": CHUNK, "pointer": block_bits, "word": self.word.shape(), "last": 1,
-        })  # fmt: skip
+        # `alone`: the mask has one position at most
+        chunk = data.StructLayout({"mask": CHUNK, "blocks": CHUNK, "live": CHUNK, "last": 1, "alone": 1})
+        whole = self.take & ~self.chunk.half
 
-        # Arrival: which positions have to be issued, and where their blocks begin.
+        # Arrival: which positions have to be issued.
         fetched = self.chunk
         lower = Signal(CHUNK)
         shift = fetched.word[:OFFSET_BITS]
         activation_mask = Signal(CHUNK)
         # Positions from `shift` on come from the chunk before, if it is not all zero.
         mixed = Cat(Mux(shift.any() & (shift <= k), lower[k], self.activation_mask[k]) for k in range(CHUNK))
-        arriving = Signal(entry)
-        after = Signal(block_bits)  # weight pointer after the last chunk that came
-        begin = Signal(block_bits)
-        m.d.comb += [
-            self.stored.eq(_population(self.block_mask)),
-            activation_mask.eq(_rotated(mixed, shift)),
-            begin.eq(Mux(fetched.rewind, self.first_block, after)),
-            arriving.mask.eq(
-                (activation_mask | self.no_activation_skip.replicate(CHUNK))
-                & (self.block_mask | (fetched.positions & self.no_block_skip.replicate(CHUNK)))
-            ),
-            arriving.blocks.eq(self.block_mask),
-            arriving.live.eq(activation_mask & self.block_mask),
-            arriving.pointer.eq(begin),
-            arriving.word.eq(fetched.word),
-            arriving.last.eq(fetched.last),
-        ]
+        arrived = Signal(chunk)  # but for `alone`, which is worked out from it
+        fresh = Signal()  # it is neither current nor queued nor dropped
+        m.d.comb += activation_mask.eq(_rotated(mixed, shift))
         with m.If(self.take):
             m.d.sync += lower.eq(self.activation_mask)
-            with m.If(~fetched.half):
-                m.d.sync += after.eq(begin + self.stored)
+        with m.If(whole):
+            m.d.sync += [
+                arrived.mask.eq(
+                    (activation_mask | self.no_activation_skip.replicate(CHUNK))
+                    & (self.block_mask | (fetched.positions & self.no_block_skip.replicate(CHUNK)))
+                ),
+                arrived.blocks.eq(self.block_mask),
+                arrived.live.eq(activation_mask & self.block_mask),
+                arrived.last.eq(fetched.last),
+            ]
 
-        # Queue: what comes goes to `current` if that is free and nothing is queued, else to `queued`. (Room that only
-        # a queue of which nothing is leaving has would shorten the longest path, but cost the demo 7 % of its cycles. A
-        # queue that all goes through takes 22 cells less for each feeder, but a convolution at half density 10 % more
-        # cycles.)
-        current = Signal(entry)
-        queued = Signal(entry)
-        holding, waiting = Signal(), Signal()
+        # Queue: what has arrived goes to `current` when that is free and nothing is queued. If it is still here when
+        # the next comes, it makes place for that in `queued`: so both of these are filled with `take`, in all feeders
+        # at once, and what is the same in all of them stands in one register.
+        current = Signal(chunk)
+        queued = Signal(chunk)
+        holding = Signal()
+        waiting = Signal()
         before = [current.mask[:k].any() for k in range(CHUNK + 1)]  # is there one below position k?
-        rest = Signal(CHUNK)
-        leaving, enters = Signal(), Signal()
+        leaving, enters, remains = Signal(), Signal(), Signal()
         m.d.comb += [
-            rest.eq(current.mask & Cat(before[:CHUNK])),
-            self.complete.eq(holding & current.last & (rest == 0)),
-            self.leaves.eq((rest == 0) & (~current.last | self.advance)),
-            self.room.eq(~waiting | ~holding),
-            leaving.eq(~holding | (self.step & self.leaves)),
-            enters.eq(self.take & ~fetched.half & (arriving.mask.any() | fetched.last)),
+            arrived.alone.eq(_fewer(arrived.mask, 2)),
+            self.complete.eq(holding & current.last & current.alone),
+            self.room.eq(~waiting | (current.alone & ~current.last)),
+            leaving.eq(~holding | (current.alone & (~current.last | self.advance))),
+            enters.eq(fresh & (arrived.mask.any() | arrived.last)),
+            remains.eq(enters & (waiting | ~leaving)),
         ]
         with m.If(self.step):
-            m.d.sync += current.mask.eq(rest)
-        with m.If(leaving):
             m.d.sync += [
-                holding.eq(waiting | enters),
-                waiting.eq(waiting & enters),
-                current.eq(Mux(waiting, queued, arriving)),
+                fresh.eq(whole | remains),
+                waiting.eq(Mux(whole, remains, waiting & ~leaving)),
+                current.mask.eq(current.mask & Cat(before[:CHUNK])),
+                current.alone.eq(_fewer(current.mask, 3)),
             ]
-        with m.Elif(enters):
-            m.d.sync += waiting.eq(1)
-        with m.If(self.take):
-            m.d.sync += queued.eq(arriving)
+            with m.If(leaving):
+                m.d.sync += [holding.eq(waiting | enters), current.eq(Mux(waiting, queued, arrived))]
+        with m.If(whole):
+            m.d.sync += queued.eq(arrived)
 
-        # Decision. The addresses are registered behind their adders, where a flip-flop takes no cell of its own.
+        # Decision.
         lowest = Signal(CHUNK)
-        rank, index = Signal(OFFSET_BITS), Signal(OFFSET_BITS)
+        issue = Signal(data.StructLayout({"rank": OFFSET_BITS, "index": OFFSET_BITS, "present": 1}))
         m.d.comb += [
             lowest.eq(current.mask & ~Cat(before[:CHUNK])),
-            rank.eq(_population((current.blocks & ~Cat(before[1:]))[: CHUNK - 1])),
-            index.eq(_least(before)),
-            self.holding.eq(holding),
             self.issuing.eq(holding & before[CHUNK]),
         ]
         with m.If(self.step):
             m.d.sync += [
-                self.read.eq(self.issuing),
-                self.block.eq(current.pointer + rank),
-                self.word.eq(current.word + index),
-                self.present.eq((current.live & lowest).any()),
+                self.issued.eq(self.issuing),
+                self.held.eq(holding),
+                issue.rank.eq(_population((current.blocks & ~Cat(before[1:]))[: CHUNK - 1])),
+                issue.index.eq(_least(before)),
+                issue.present.eq((current.live & lowest).any()),
             ]
+        self._build_addresses(m, issue, leaving, waiting, whole, arrived.blocks)
         return m
 
+    def _build_addresses(
+        self, m: Module, issue: Any, leaving: Value, waiting: Value, whole: Value, blocks: Value
+    ) -> None:
+        """Where chunks begin, a cycle behind the chunks themselves, and the addresses of what is issued."""
+        place = data.StructLayout({"pointer": self.block.shape(), "word": self.word.shape()})
+        current_place = Signal(place)
+        queued_place = Signal(place)
+        arrived_place = Signal(place)
+        arrived_word = Signal(self.word.shape())
+        rewind = Signal()
+        left = Signal()
+        waited = Signal()
+        came = Signal()
+        with m.If(whole):
+            m.d.sync += [arrived_word.eq(self.chunk.word), rewind.eq(self.chunk.rewind)]
+        with m.If(self.step):
+            m.d.sync += [left.eq(leaving), waited.eq(waiting), came.eq(whole)]
+            with m.If(came):
+                m.d.sync += [
+                    queued_place.eq(arrived_place),
+                    arrived_place.pointer.eq(Mux(rewind, self.first_block, arrived_place.pointer + self.stored)),
+                    arrived_place.word.eq(arrived_word),
+                    self.stored.eq(_population(blocks)),
+                ]
+            with m.If(left):
+                m.d.sync += current_place.eq(Mux(waited, queued_place, arrived_place))
+            m.d.sync += [
+                self.read.eq(self.issued),
+                self.block.eq(current_place.pointer + issue.rank),
+                self.word.eq(current_place.word + issue.index),
+                self.present.eq(issue.present),
+            ]
 
-def all_ready(feeders: Sequence[Feeder], step: Value) -> Value:
-    """Whether all take a chunk in this cycle, with ``step``, which comes late, as late as can be."""
-    can = Cat(feeder.room | feeder.leaves for feeder in feeders).all()
-    return can & (step | Cat(feeder.room for feeder in feeders).all())
+
+def all_room(feeders: Sequence[Feeder], advance: Value) -> Value:
+    """Whether all have room for a chunk with a step: where an output ends, each does."""
+    return advance | Cat(feeder.room for feeder in feeders).all()
 
 
 def _least(before: Any) -> Any:
@@ -166,3 +189,10 @@ def _rotated(bits: Any, by: Any) -> Any:
 
 def _population(bits: Any) -> Any:
     return sum(bits[1:], bits[0])
+
+
+def _fewer(bits: Value, than: int) -> Value:
+    """Whether fewer than ``than`` bits are set, from what the halves have: few levels of logic."""
+    half = len(bits) // 2
+    low, high = ([_population(part) <= most for most in range(than)] for part in (bits[:half], bits[half:]))
+    return Cat(low[k] & high[than - 1 - k] for k in range(than)).any()

@@ -18,7 +18,7 @@ class MaxPool(wiring.Component):
     Pixels come in raster order, so a row of windows is held at once: ``pool_depth`` groups. Windows do not overlap.
     Without pooling every pixel is its window's first and last, and nothing is held.
     Latency: one cycle. Throughput: one group a cycle, but a group comes again four cycles later at the soonest: a pixel
-    has four or more.
+    has four or more. Flow: moves only while ``run`` is ready, which may not wait for what comes.
     """
 
     def __init__(self, *, configuration: Configuration):
@@ -56,7 +56,7 @@ class MaxPool(wiring.Component):
         held_index = Signal.like(index)
         valid = Signal()
         m.d.comb += [
-            go.eq(~valid | ~held.flags.pool_last | self.run.ready),
+            go.eq(self.run.ready),
             self.activations.ready.eq(go),
             maxima.read.enable.eq(self.activations.valid & go),
             maxima.read.address.eq(index),
@@ -72,5 +72,9 @@ class MaxPool(wiring.Component):
             m.d.sync += [valid.eq(self.activations.valid), held.eq(group), held_index.eq(index)]
         for r in range(c.requantisers):
             mine, kept = held.values[r], maxima.read.data[r]
-            m.d.comb += self.run.payload.values[r].eq(Mux(held.flags.pool_first | (mine > kept), mine, kept))
+            new = held.flags.pool_first | (mine > kept)
+            m.d.comb += [
+                self.run.payload.values[r].eq(Mux(new, mine, kept)),
+                self.run.payload.nonzero[r].eq(Mux(new, mine.any(), kept.any())),
+            ]
         return m

@@ -18,6 +18,9 @@ PARAMETER = data.StructLayout(
 """One parameter word, as ``sterna.spec.image.pack_parameter`` packs it."""
 
 
+STAGES = 5
+
+
 def activation_group(configuration: Configuration) -> data.StructLayout:
     """Neighbouring activations on their way to memory, and where they stand in their op."""
     return data.StructLayout({
@@ -40,12 +43,13 @@ def group_flags() -> data.StructLayout:
 
 
 class Requantiser(wiring.Component):
-    """``requantisers`` multipliers side by side, four stages: parameters, product, sum over planes, shift and clamp.
+    """``requantisers`` multipliers side by side, five stages: parameters, product, sum over planes, shift, clamp.
 
     Parameters are read in order, a word a group, from ``first_parameter`` on with an output that rewinds. Sums of
     planes before the last go to a memory of one output's groups and come back with the next plane: ``b`` is that of the
     first plane's parameter word, ``s`` that of the last's.
-    Latency: four cycles. Throughput: one group a cycle. Flow: valid/ready at both ends; all stages hold together.
+    Latency: five cycles. Throughput: one group a cycle. Flow: all stages move together, and only while
+    ``activations`` is ready, which may not wait for what comes.
     """
 
     def __init__(self, *, configuration: Configuration):
@@ -69,13 +73,13 @@ class Requantiser(wiring.Component):
         stage = data.StructLayout(
             {"group": group.group.shape(), "plane_first": 1, "plane_last": 1, "flags": group_flags()}
         )
-        valid = [Signal(name=f"valid_{k}") for k in range(4)]
-        at = [Signal(stage, name=f"stage_{k}") for k in range(4)]
+        valid = [Signal(name=f"valid_{k}") for k in range(STAGES)]
+        at = [Signal(stage, name=f"stage_{k}") for k in range(STAGES)]
         m.d.comb += [
-            go.eq(~valid[3] | self.activations.ready),
+            go.eq(self.activations.ready),
             self.groups.ready.eq(go),
-            self.activations.valid.eq(valid[3]),
-            self.activations.payload.flags.eq(at[3].flags),
+            self.activations.valid.eq(valid[-1]),
+            self.activations.payload.flags.eq(at[-1].flags),
         ]
         with m.If(go):
             m.d.sync += [
@@ -93,8 +97,9 @@ class Requantiser(wiring.Component):
                 valid[1].eq(valid[0]),
                 valid[2].eq(valid[1]),
                 valid[3].eq(valid[2] & at[2].plane_last),
+                valid[4].eq(valid[3]),
             ]
-            m.d.sync += [at[k + 1].eq(at[k]) for k in range(3)]
+            m.d.sync += [at[k + 1].eq(at[k]) for k in range(STAGES - 1)]
 
         pointer = Signal((c.parameter_depth - 1).bit_length())
         m.d.comb += [
@@ -125,8 +130,9 @@ class Requantiser(wiring.Component):
             product = Signal(signed(min(product_bits, SUM_BITS)), name=f"product_{r}", reset_less=True)
             addend = Signal(signed(SUM_BITS), name=f"addend_{r}")
             shift = [Signal(SHIFT_BITS, name=f"shift_{r}_{k}") for k in range(2)]
-            shifted, beyond = _shifted(total[r], shift[1], c.act_bits)
-            negative = total[r][-1]
+            near, far = _shifted(total[r], shift[1], c.act_bits)
+            shifted = Signal(signed(c.act_bits), name=f"shifted_{r}")
+            beyond, negative = Signal(name=f"beyond_{r}"), Signal(name=f"negative_{r}")
             below = Mux(beyond, negative, shifted < self.minimum)
             above = Mux(beyond, ~negative, shifted > self.maximum)
             with m.If(go):
@@ -137,6 +143,9 @@ class Requantiser(wiring.Component):
                     shift[0].eq(parameter.shift),
                     total[r].eq(product + addend),
                     shift[1].eq(shift[0]),
+                    shifted.eq(near),
+                    beyond.eq(far),
+                    negative.eq(total[r][-1]),
                     self.activations.payload.values[r].eq(Mux(below, self.minimum, Mux(above, self.maximum, shifted))),
                 ]
         return m

@@ -37,7 +37,7 @@ class Controller(wiring.Component):
 
     One request at a time: sequence number and opcode; arguments into a scratch register; a *walk* that counts through
     the words which the request names, ``address`` up and ``count`` down, to see that there are whole ones and that
-    all exist; only then the work itself. The walk serves WRITE, INPUT, RESULT and READ alike, and takes a cycle per
+    all exist; only then the work itself. What it asks of the core it asks from flip-flops. The walk serves WRITE, INPUT, RESULT and READ alike, and takes a cycle per
     word where a division and an addition would take logic. Requests come checked and whole, with their length known
     from the first byte, so the answer's status goes out before its data, and nothing is ever taken back.
 
@@ -227,6 +227,7 @@ class Controller(wiring.Component):
 
     def _build_ports(self, m: Module) -> None:
         c = self.configuration
+        m.d.sync += [port.valid.eq(0) for port in (self.write, self.starts, self.reads)]  # but where a state asks
         limit = max_activation(c.act_bits)
         value = self.requests.payload.data.as_signed()
         m.d.comb += [
@@ -448,12 +449,13 @@ class Controller(wiring.Component):
         with m.State("STORE WORD"):
             # A repeated WRITE after COMMIT finds its words stored, and a run may be reading them.
             done = Signal()
-            m.d.comb += [done.eq(self._loaded & self._repeated), self.write.valid.eq(~self._illegal & ~done)]
+            m.d.comb += done.eq(self._loaded & self._repeated)
+            m.d.sync += self.write.valid.eq(~self._illegal & ~done & ~(self.write.valid & self.write.ready))
             with m.If(self._illegal):
                 with m.If(~self._repeated):
                     m.d.sync += [self._open.eq(0), self._loaded.eq(0)]
                 self._refuse(m, Status.BAD_TRIT)
-            with m.Elif(done | self.write.ready):
+            with m.Elif(done | (self.write.valid & self.write.ready)):
                 m.d.comb += self._next_address.eq(1)
                 m.next = "TAKE WORD"
                 with m.If(self._ended):
@@ -467,8 +469,8 @@ class Controller(wiring.Component):
                     m.next = "STATUS"
 
         with m.State("START"):
-            m.d.comb += self.starts.valid.eq(1)
-            with m.If(self.starts.ready):
+            m.d.sync += self.starts.valid.eq(~(self.starts.valid & self.starts.ready))
+            with m.If(self.starts.valid & self.starts.ready):
                 m.d.sync += self._run_slot.eq(self._slot_flag)
                 m.next = "STATUS"
 
@@ -539,8 +541,8 @@ class Controller(wiring.Component):
                     m.next = "SEQUENCE"
 
         with m.State("REQUEST"):
-            m.d.comb += self.reads.valid.eq(1)
-            with m.If(self.reads.ready):
+            m.d.sync += self.reads.valid.eq(~(self.reads.valid & self.reads.ready))
+            with m.If(self.reads.valid & self.reads.ready):
                 m.d.comb += [
                     self._next_count.eq(1),
                     self._next_address.eq(self._bank == self.configuration.simd - 1),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -31,7 +31,11 @@ class Sequencer(wiring.Component):
     its last activation (``op_done``): it may read what that wrote. What the pipeline uses of a descriptor (``place``,
     ``first_block`` … ``maximum``) changes only then, with ``begin``.
 
-    Latency: 22 cycles from ``start`` to the first output, 1 from ``op_done`` to the next op's first.
+    Between runs the descriptor at the program's begin is read, again after each word that is loaded.
+
+    Latency: 3 cycles from ``start`` to the first output of a run that begins there, 24 elsewhere; 1 from ``op_done`` to
+    the next op's first.
+    Throughput: an output in two cycles; each takes four or more.
     Bad programs cannot hang it: every loop is counted, and ``CYCLES`` grows visibly.
     """
 
@@ -44,6 +48,7 @@ class Sequencer(wiring.Component):
             "windows": Out(WritePort(c.program_depth, WORD_BITS)),
             "outputs": Out(stream.Signature(scheduled_output(c))),
             "op_done": In(1),
+            "loading": In(1),  # the program changes
             "no_activation_skip": Out(1),
             "no_block_skip": Out(1),
             "begin": Out(1),
@@ -63,7 +68,7 @@ class Sequencer(wiring.Component):
         bank_bits = (c.simd - 1).bit_length()
 
         # Fetch: words come one a cycle, each a cycle after its address.
-        new_op, first_pixel = Signal(), Signal()  # the descriptor being read is an op's; its first pixel is not through
+        new_op, first_pixel = Signal(init=1), Signal()  # the descriptor being read is an op's; its first pixel is not through
         counter = Signal((c.program_depth - 1).bit_length())
         first_plane = Signal.like(counter)
         index = Signal(range(OP_WORDS + PLANE_WORDS + 1))  # word that is being read
@@ -123,11 +128,21 @@ class Sequencer(wiring.Component):
         pool_column, pool_row = Signal.like(pool_width), Signal.like(pool_height)
         phase = Signal.like(phases)
         fraction = Signal(bank_bits)
-        last_plane, last_tile = plane == planes, tile == tiles
-        last_column, last_row = column == width, row == height
-        pixel_end = last_plane & last_tile
-        pool_column_end, pool_row_end = pool_column == pool_width, pool_row == pool_height
         single = planes == 0
+
+        def settled(name: str, condition: Value) -> Signal:
+            """In a flip-flop, which tells of the counters a cycle after they have moved."""
+            flag = Signal(name=name)
+            m.d.sync += flag.eq(condition)
+            return flag
+
+        last_plane, last_tile = settled("last_plane", plane == planes), settled("last_tile", tile == tiles)
+        last_column, last_row = settled("last_column", column == width), settled("last_row", row == height)
+        last_phase, first_phase = settled("last_phase", phase == phases), settled("first_phase", phase == 0)
+        pool_column_end = settled("pool_column_end", pool_column == pool_width)
+        pool_row_end = settled("pool_row_end", pool_row == pool_height)
+        pool_first = settled("pool_first", (pool_column == 0) & (pool_row == 0))
+        pixel_end = last_plane & last_tile
 
         moved = fraction + fraction_step
         window = Signal(word_bits)  # of this plane, in a register while there is only one
@@ -148,11 +163,11 @@ class Sequencer(wiring.Component):
             request.pitch.eq(plane_field("pitch", word_bits)),
             # parameters begin again at every pixel, weights and masks when the phases are through
             tags.rewind.eq(pixel_first),
-            request.rewind.eq(pixel_first & (phase == 0)),
+            request.rewind.eq(pixel_first & first_phase),
             tags.plane_first.eq(plane == 0),
             tags.plane_last.eq(last_plane),
             tags.last_tile.eq(last_tile),
-            tags.pool_first.eq((pool_column == 0) & (pool_row == 0)),
+            tags.pool_first.eq(pool_first),
             tags.pool_last.eq(pool_column_end & pool_row_end),
             tags.pool_column_end.eq(pool_column_end),
             tags.row_end.eq(last_column & ~last_row),
@@ -168,25 +183,22 @@ class Sequencer(wiring.Component):
 
         start_window = Signal(word_bits)
         m.d.comb += start_window.eq(source + Mux(source_slotted, offset, 0))
+        asked = self.start.payload
+        with m.If(self.start.valid & self.start.ready):
+            m.d.sync += [
+                offset.eq(asked.offset),
+                ops_left.eq(asked.ops),
+                self.no_activation_skip.eq(asked.no_activation_skip),
+                self.no_block_skip.eq(asked.no_block_skip),
+                self.running.eq(1),
+            ]
         with m.FSM(name="phase"):
-            with m.State("IDLE"):
-                m.d.comb += self.start.ready.eq(1)
-                with m.If(self.start.valid):
-                    asked = self.start.payload
-                    m.d.sync += [
-                        counter.eq(asked.entry),
-                        offset.eq(asked.offset),
-                        ops_left.eq(asked.ops),
-                        self.no_activation_skip.eq(asked.no_activation_skip),
-                        self.no_block_skip.eq(asked.no_block_skip),
-                        self.running.eq(1),
-                        index.eq(0),
-                        new_op.eq(1),
-                    ]
-                    m.next = "FETCH"
             with m.State("FETCH"):
-                m.d.comb += self.program.enable.eq(~fetched)
-                with m.If(~fetched):
+                # A new op's descriptor is read ahead: while the last outputs of an op drain, and between runs.
+                m.d.comb += [self.program.enable.eq(~fetched), self.start.ready.eq(~self.running)]
+                with m.If(~self.running & (self.loading | (self.start.valid & (asked.entry != 0)))):
+                    m.d.sync += [counter.eq(Mux(self.loading, 0, asked.entry)), index.eq(0)]
+                with m.Elif(~fetched):
                     m.d.sync += [counter.eq(counter + 1), index.eq(index + 1)]
                     with m.If(index == OP_WORDS):
                         m.d.sync += first_plane.eq(Mux(new_op, counter, first_plane))
@@ -194,7 +206,7 @@ class Sequencer(wiring.Component):
                     with m.If(~new_op):
                         m.d.sync += window.eq(Mux(first_pixel, start_window, kept_window))
                         m.next = "SCHEDULE"
-                    with m.Elif(~writing | self.op_done):
+                    with m.Elif(self.running & (~writing | self.op_done)):
                         m.d.comb += self.begin.eq(1)
                         m.d.sync += [
                             counter.eq(counter + 1),
@@ -215,6 +227,7 @@ class Sequencer(wiring.Component):
             with m.State("SCHEDULE"):
                 m.d.comb += self.outputs.valid.eq(1)
                 with m.If(taken):
+                    m.next = "SETTLE"
                     m.d.sync += [
                         pixel_first.eq(pixel_end),
                         plane.eq(Mux(last_plane, 0, plane + 1)),
@@ -226,7 +239,7 @@ class Sequencer(wiring.Component):
                     with m.If(pixel_end):
                         m.d.sync += [
                             first_pixel.eq(0),
-                            phase.eq(Mux(phase == phases, 0, phase + 1)),
+                            phase.eq(Mux(last_phase, 0, phase + 1)),
                             fraction.eq(moved),
                         ]
                         with m.If(last_column):
@@ -259,10 +272,12 @@ class Sequencer(wiring.Component):
                         with m.If(last_plane):
                             m.d.sync += counter.eq(first_plane)
                         m.next = "FETCH"
+            with m.State("SETTLE"):
+                m.next = "SCHEDULE"
             with m.State("DRAIN"):
                 with m.If(~writing | self.op_done):
-                    m.d.sync += self.running.eq(0)
-                    m.next = "IDLE"
+                    m.d.sync += [self.running.eq(0), counter.eq(0)]
+                    m.next = "FETCH"
 
         # With `begin` the packer takes the place as it was loaded; it uses gap and trail until the op is done.
         place = Signal(run_place(c))

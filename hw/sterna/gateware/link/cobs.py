@@ -40,11 +40,10 @@ class CobsDecoder(wiring.Component):
         begun = Signal()  # something came since the last delimiter
 
         delimiter = Signal()
-        code = Signal()
+        code = Signal(init=1)  # left == 1
         emits = Signal()
         m.d.comb += [
             delimiter.eq(self.i.payload == 0),
-            code.eq(left == 1),
             emits.eq(Mux(delimiter, begun, ~code | zero)),
             self.o.valid.eq(self.i.valid & emits),
             self.i.ready.eq(self.o.ready | ~emits),
@@ -56,11 +55,14 @@ class CobsDecoder(wiring.Component):
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += begun.eq(~delimiter)
             with m.If(delimiter):
-                m.d.sync += [left.eq(1), zero.eq(0)]
+                m.d.sync += [left.eq(1), code.eq(1), zero.eq(0)]
             with m.Else():
                 keep = Signal()
                 m.d.comb += keep.eq(~code)  # a cell a bit: all ones are added unless a byte is loaded
-                m.d.sync += left.eq(Mux(keep, left + keep.replicate(8), self.i.payload))
+                m.d.sync += [
+                    left.eq(Mux(keep, left + keep.replicate(8), self.i.payload)),
+                    code.eq(Mux(keep, left == 2, self.i.payload == 1)),
+                ]
                 with m.If(code):
                     m.d.sync += zero.eq(self.i.payload != 255)
 

@@ -7,8 +7,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from sterna.gateware.control.controller import Controller
+from sterna.gateware.link.layouts import response_byte
 from sterna.gateware.link.receiver import FrameReceiver
 from sterna.gateware.link.transmitter import FrameTransmitter
+from sterna.gateware.stream_register import StreamRegister
 from sterna.spec.configuration import Configuration
 
 CORE_PORTS = "write", "inputs", "starts", "running", "reads", "read_values", "counters", "core"
@@ -47,7 +49,11 @@ class Endpoint(wiring.Component):
 
         connect(m, flipped(self.rx), receiver.i)
         connect(m, receiver.o, controller.requests)
-        connect(m, controller.answers, transmitter.i)
+        # An answer's bytes stop over on their way: so nothing that the transmitter waits for holds up the receiver in the
+        # same cycle.
+        m.submodules.answers = answers = StreamRegister(response_byte())
+        connect(m, controller.answers, answers.i)
+        connect(m, answers.o, transmitter.i)
         connect(m, transmitter.o, flipped(self.tx))
 
         for name in ("write", "inputs", "starts", "reads", "read_values"):

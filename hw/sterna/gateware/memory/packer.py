@@ -10,9 +10,10 @@ from sterna.spec.configuration import CHUNK, Configuration
 
 
 def packed_run(configuration: Configuration, group: int) -> data.StructLayout:
-    """``group`` neighbouring activations; ``write`` low: none, only the ends count."""
+    """``group`` neighbouring activations, and which are not zero; ``write`` low: none, only the ends count."""
     return data.StructLayout({
         "values": data.ArrayLayout(signed(configuration.act_bits), group),
+        "nonzero": group,
         "write": 1,
         "row_end": 1,
         "last": 1,
@@ -77,17 +78,22 @@ class Packer(wiring.Component):
         zeros_low, zeros_high = zeros[:low_bits], zeros[low_bits:]
         reach = Signal(low_bits + 1)  # of the zeros in this chunk, if they do not go on
         word_end = step == steps - 1
-        passing = Signal()  # are there any? A flip-flop, because readiness hangs on it up to both ends of the core
-        packing, closing = Signal(), Signal()
-        zeros_after = Signal.like(zeros)
-        chunk_end = Signal()
+        # In flip-flops, because the pace of the whole core hangs on readiness:
+        passing = Signal()  # are there any zeros?
+        packing = Signal(init=1)  # neither zeros nor the end
+        closing = Signal()
+        zeros_after, passing_after, ending_after = Signal.like(zeros), Signal(), Signal()
+        chunk_end, exactly = Signal(), Signal()
         moved = Signal()
         m.d.comb += [
-            packing.eq(~passing & ~ending),
             zeros_after.eq(zeros),
+            passing_after.eq(passing),
+            ending_after.eq(ending),
             closing.eq(~passing & ending),
             reach.eq(word_low + zeros_low),
             chunk_end.eq(Mux(passing, reach[-1] | zeros_high.any(), (word_low == CHUNK - 1) & word_end)),
+            # are this chunk's the last ones?
+            exactly.eq((reach[:-1] == 0) & (zeros_high == ~reach[-1])),
             self.run.ready.eq(packing & self.write.ready),
             self.write.valid.eq((packing & self.run.valid) | passing | closing),
             moved.eq(self.write.valid & self.write.ready),
@@ -110,7 +116,7 @@ class Packer(wiring.Component):
             m.d.comb += [
                 write.banks[j].eq(chosen),
                 write.values[j].eq(value),
-                write.masks[j].eq(held[j] | Mux(chosen & value.any(), position, 0)),
+                write.masks[j].eq(held[j] | Mux(chosen & run.nonzero[j % self.group], position, 0)),
             ]
 
         with m.If(moved):
@@ -121,32 +127,40 @@ class Packer(wiring.Component):
             with m.If(passing):
                 with m.If(chunk_end):
                     m.d.sync += word_low.eq(0)
-                    m.d.comb += zeros_after.eq(Cat(reach[:-1], zeros_high - ~reach[-1]))
+                    m.d.comb += [
+                        zeros_after.eq(Cat(reach[:-1], zeros_high - ~reach[-1])), passing_after.eq(~exactly),
+                    ]  # fmt: skip
                 with m.Else():
                     m.d.sync += word_low.eq(reach)
-                    m.d.comb += zeros_after.eq(0)
+                    m.d.comb += [zeros_after.eq(0), passing_after.eq(0)]
             with m.Elif(packing):
                 with m.If(run.write):
                     m.d.sync += step.eq(step + 1)
                     with m.If(word_end):
                         m.d.sync += [step.eq(0), word_low.eq(word_low + 1)]
                 with m.If(run.last):
-                    m.d.comb += zeros_after.eq(self.place.trail)
-                    m.d.sync += ending.eq(~ends)
+                    m.d.comb += [
+                        zeros_after.eq(self.place.trail), passing_after.eq(self.place.trail.any()),
+                        ending_after.eq(~ends),
+                    ]  # fmt: skip
                 with m.Elif(run.row_end):
-                    m.d.comb += zeros_after.eq(self.place.gap)
+                    m.d.comb += [zeros_after.eq(self.place.gap), passing_after.eq(self.place.gap.any())]
             with m.Else():
-                m.d.sync += ending.eq(0)
+                m.d.comb += ending_after.eq(0)
         with m.If(self.begin):
             m.d.sync += [
                 word_low.eq(self.place.word),
                 step.eq(0),
                 held.eq(0),
                 dirty.eq(0),
-                ending.eq(0),
             ]
-            m.d.comb += zeros_after.eq(self.place.lead)
-        m.d.sync += [zeros.eq(zeros_after), passing.eq((zeros_after != 0) & self.zeros)]
+            m.d.comb += [
+                zeros_after.eq(self.place.lead), passing_after.eq(self.place.lead.any()), ending_after.eq(0),
+            ]  # fmt: skip
+        passes = passing_after & self.zeros
+        m.d.sync += [
+            zeros.eq(zeros_after), passing.eq(passes), ending.eq(ending_after), packing.eq(~passes & ~ending_after),
+        ]  # fmt: skip
 
         # To load or to count: subtracting the bit that chooses puts both into the cells of the carry chain.
         counts = ~self.begin

@@ -8,7 +8,7 @@ from typing import Any
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 
-from sterna.gateware.compute.feeder import Feeder, all_ready
+from sterna.gateware.compute.feeder import Feeder, all_room
 from sterna.gateware.compute.scanner import Scanner
 from sterna.sim.checks.testbench import Simulate, memory, random_bits, source
 from sterna.spec.configuration import CHUNK, Configuration
@@ -37,7 +37,7 @@ class GatedFeeder(wiring.Component):
         m.submodules.feeder = self.feeder
         chunks = self.scanner.chunks
         m.d.comb += [
-            chunks.ready.eq(all_ready([self.feeder], self.step) & self.neighbours),
+            chunks.ready.eq(self.step & all_room([self.feeder], self.feeder.advance) & self.neighbours),
             self.feeder.chunk.eq(chunks.payload),
             self.feeder.take.eq(chunks.valid & chunks.ready),
             self.feeder.step.eq(self.step),
@@ -153,27 +153,24 @@ def check_case(case: Case, rng: random.Random, simulate: Simulate, *, full_speed
         ctx.set(feeder.first_block, case.first_block)
         ctx.set(feeder.no_activation_skip, case.no_activation_skip)
         ctx.set(feeder.no_block_skip, case.no_block_skip)
-        pending = just_advanced = False  # of what stands in the address stage: not looked at; ended its output
         ended = 0
+        ends = [False, False]  # did an output end with the decisions that stand in the two stages behind?
+        taken = [False, False]
         while ended < len(case.outputs):
             names = (dut.step, dut.advanced, feeder.read, feeder.block, feeder.word, feeder.present, feeder.take,
                      scanner.chunks.payload, feeder.stored)  # fmt: skip
             _, _, step, advanced, read, block, word, present, take, chunk, blocks = await ctx.tick().sample(*names)
-            if pending and read and step:
-                issues[-1 if not just_advanced else -2].append((block, word, present))
-            if take and not chunk.half:
-                walked["positions"] += int(chunk.positions).bit_count()
-                walked["stored"] += blocks
-            if step:
-                just_advanced = bool(advanced)
-                pending = True
-            if advanced:
+            if not step:
+                continue
+            if read:
+                issues[-1].append((block, word, present))
+            if ends[1]:
                 ended += 1
                 issues.append([])
-        # the last issue of the last output stands in the address stage now
-        read, block, word, present = (ctx.get(s) for s in (feeder.read, feeder.block, feeder.word, feeder.present))
-        if read:
-            issues[-2].append((block, word, present))
+            walked["stored"] += blocks * taken[1]
+            whole = bool(take and not chunk.half)
+            walked["positions"] += whole * int(chunk.positions).bit_count()
+            ends, taken = [bool(advanced), ends[0]], [whole, taken[0]]
 
     stall, steps, allows, neighbours = (1 if full_speed else rng.choice([1, p]) for p in (0.2, 0.5, 0.3, 0.5))
     simulate(

@@ -74,15 +74,16 @@ def sink(
     stall: float = 0.5,
     *,
     view: Callable[[Any], Any] = lambda payload: payload,
+    may_ask: bool = True,
 ) -> Callable[[Any], Any]:
     """Receives ``count`` payloads into ``received``; fails if one changes or goes away while it has to wait.
 
-    ``view`` takes from a payload what counts of it.
+    ``view`` takes from a payload what counts of it. ``may_ask``: it may wait for ``valid`` before it is ready.
     """
 
     async def run(ctx: Any) -> None:
         offered: Any = None
-        asks_first = stall > 0 and rng.random() < 0.5  # `valid` may not wait for `ready`
+        asks_first = may_ask and stall > 0 and rng.random() < 0.5  # `valid` may not wait for `ready`
         while len(received) < count:
             ready = rng.random() >= stall and (not asks_first or bool(ctx.get(stream.valid)))
             ctx.set(stream.ready, ready)

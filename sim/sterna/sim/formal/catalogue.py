@@ -14,19 +14,19 @@ from sterna.sim.formal.queue import TagQueue
 from sterna.sim.formal.receiver import ReceiverFlow, ReceiverFrames
 from sterna.sim.formal.requantiser import RequantiserHandOver
 from sterna.sim.formal.scanner import ScannerWalk
-from sterna.sim.formal.stream_buffer import BufferOrder
+from sterna.sim.formal.stream_register import RegisterOrder
 from sterna.sim.formal.streams import SENDERS, StreamRules
 from sterna.sim.formal.trits import LoaderTrits, Trit5Code
 from sterna.spec.errors import InputError
 
 
 def _rules(sender: str) -> Property:
-    return StreamRules(SENDERS[sender](), depth=3 if sender == "controller" else 2)
+    return StreamRules(SENDERS[sender](), depth=3 if sender in ("controller", "sequencer") else 2)
 
 
 PROPERTIES: dict[str, Callable[[], Property]] = {
     "tag-queue": TagQueue,
-    "stream-buffer": BufferOrder,
+    "stream-register": RegisterOrder,
     "capture": CaptureHandOver,
     "requantiser": RequantiserHandOver,
     "scanner": ScannerWalk,

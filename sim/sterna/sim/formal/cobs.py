@@ -53,7 +53,7 @@ class CobsStuffing(Property):
         always(m, implies(o.valid & ~delimiter, o.payload.data == Mux(due, 0, i.payload)))
 
         always(m, code != 0, count <= code - 1, implies(~begun, code == 1))
-        always(m, opened["left"] == code - count, opened["begun"] == begun)
+        always(m, opened["left"] == code - count, opened["begun"] == begun, opened["code"] == (opened["left"] == 1))
         always(m, opened["zero"] == (begun & (code != FULL)))
 
 
@@ -81,4 +81,4 @@ class CobsAnew(Property):
         with m.If(agree):
             always(m, one.o.valid == other.o.valid, one.i.ready == other.i.ready)
             always(m, implies(one.o.valid, one.o.payload == other.o.payload))
-            always(m, *(opened[0][name] == opened[1][name] for name in ("left", "zero", "begun")))
+            always(m, *(opened[0][name] == opened[1][name] for name in ("left", "code", "zero", "begun")))

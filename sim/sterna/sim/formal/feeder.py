@@ -5,7 +5,7 @@ from typing import Any
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data
 
-from sterna.gateware.compute.feeder import Feeder, all_ready
+from sterna.gateware.compute.feeder import Feeder, all_room
 from sterna.sim.formal.opened import Opened
 from sterna.sim.formal.order import Follower
 from sterna.sim.formal.property import Property, always, constant, free, given, implies, population, some
@@ -35,7 +35,7 @@ class FeederIssues(Property):
         chunk = f.chunk
         free(m, chunk, f.take, f.activation_mask, f.block_mask, f.step, f.advance)
         constant(m, f.first_block, f.no_activation_skip, f.no_block_skip)
-        ready, advanced = all_ready([f], f.step), Signal()
+        ready, advanced = f.step & all_room([f], f.advance), Signal()
         given(m, implies(f.take, ready), implies(f.advance, f.complete))
         m.d.comb += advanced.eq(f.advance & f.step)
 
@@ -73,11 +73,11 @@ class FeederIssues(Property):
         m.d.comb += arrived.eq(Mux(whole, population(wanted), 0))
         can = whole & wanted.bit_select(position, 1)
         issues = Follower(m, item=arriving, arriving=arrived, place=Mux(can, lower, CHUNK), leaving=f.step & f.issuing,
-                          capacity=2 * CHUNK)  # fmt: skip
+                          capacity=3 * CHUNK)  # fmt: skip
         followed = data.View(issue, issues.item)
-        ends = Follower(m, item=0, arriving=whole & chunk.last, leaving=advanced, capacity=2)
+        ends = Follower(m, item=0, arriving=whole & chunk.last, leaving=advanced, capacity=3)
 
-        ends_before = Signal(range(3))  # of the issue that is followed
+        ends_before = Signal(range(4))  # of the issue that is followed
         with m.If(issues.begins):
             m.d.sync += ends_before.eq(ends.inside - advanced)
         with m.Elif(advanced):
@@ -85,33 +85,70 @@ class FeederIssues(Property):
         always(m, implies(issues.leaves, ends_before == 0))
         always(m, implies(issues.following & ~issues.leaves & advanced, ends_before != 0))
         empty = (issues.inside == 0) & (ends.inside == 0)
-        always(m, implies(f.step, f.issuing | f.complete | empty), implies(empty, ready))
+        always(m, implies(opened["holding"], f.issuing | f.complete), implies(empty & f.step, ready))
 
-        # The addresses come a cycle after the decision and stand until the next.
-        due, none = Signal(), Signal()
-        expected = Signal(issue)
+        # The addresses come two steps after the decision and stand until the next.
+        due, none = Signal(2), Signal(2)
+        expected = Signal(data.ArrayLayout(issue, 2))
         with m.If(f.step):
-            m.d.sync += [due.eq(issues.leaves), none.eq(~f.issuing), expected.eq(issues.item)]
-        always(m, implies(due, f.read & (f.word == expected.word) & (f.present == expected.present)))
-        always(m, implies(due, f.block == expected.block), implies(none, ~f.read))
+            m.d.sync += [
+                due.eq(Cat(issues.leaves, due)), none.eq(Cat(~f.issuing, none)), expected[0].eq(issues.item),
+                expected[1].eq(expected[0]),
+            ]  # fmt: skip
+        shown = expected[1]
+        always(m, implies(due[1], f.read & (f.word == shown.word) & (f.present == shown.present)))
+        always(m, implies(due[1], f.block == shown.block), implies(none[1], ~f.read))
 
-        # Where they are: in the chunk that is current, and in the one behind it.
-        entry = data.StructLayout({"mask": CHUNK, "blocks": CHUNK, "live": CHUNK, "pointer": block_bits,
-                                   "word": word_bits, "last": 1})  # fmt: skip
-        current, queued = (data.View(entry, opened[name]) for name in ("current", "queued"))
-        holding, waiting = opened["holding"], opened["waiting"]
-        here, behind = Mux(holding, population(current.mask), 0), Mux(waiting, population(queued.mask), 0)
-        always(m, implies(waiting, holding & (queued.last | queued.mask.any())))
-        always(m, implies(holding, current.last | current.mask.any()))
-        always(m, issues.inside == here + behind, ends.inside == (holding & current.last) + (waiting & queued.last))
-        always(m, opened["after"] == end, opened["lower"] == before)
-        followed = data.View(issue, issues.item)
-        in_current = issues.ahead < here
-        for chosen, held, ahead, ends_ahead in (
-            (in_current, current, issues.ahead, 0), (~in_current, queued, issues.ahead - here, holding & current.last),
-        ):  # fmt: skip
-            with m.If(issues.following & chosen):
-                always(m, held.mask.bit_select(position, 1), population((held.mask & below)[:CHUNK]) == ahead)
-                always(m, (held.word + position)[:word_bits] == followed.word)
-                always(m, (held.pointer + population((held.blocks & below)[:CHUNK]))[:block_bits] == followed.block)
-                always(m, held.live.bit_select(position, 1) == followed.present, ends_before == ends_ahead)
+        # Where they are: in the chunk that is current, the queued one, and the one that arrived last. Their places are a
+        # step behind: what they are about to be counts.
+        chunks = data.StructLayout({"mask": CHUNK, "blocks": CHUNK, "live": CHUNK, "last": 1, "alone": 1})
+        current, queued, fresh = (data.View(chunks, opened[name]) for name in ("current", "queued", "arrived"))
+        place = data.StructLayout({"pointer": block_bits, "word": word_bits})
+        places = {name: data.View(place, opened[f"{name}_place"]) for name in ("current", "queued", "arrived")}
+        last = Signal(place)
+        m.d.comb += last.eq(places["arrived"])
+        with m.If(opened["came"]):
+            m.d.comb += [
+                last.word.eq(opened["arrived_word"]),
+                last.pointer.eq(Mux(opened["rewind"], f.first_block, places["arrived"].pointer + f.stored)),
+            ]
+        second, first = Signal(place), Signal(place)
+        m.d.comb += [
+            second.eq(Mux(opened["came"], places["arrived"], places["queued"])),
+            first.eq(Mux(opened["left"], Mux(opened["waited"], places["queued"], places["arrived"]), places["current"])),
+        ]
+        after = Mux(opened["came"], population(fresh.blocks), f.stored)
+        always(m, (last.pointer + after)[:block_bits] == end, opened["lower"] == before)
+
+        held = (
+            (opened["holding"], current, first), (opened["waiting"], queued, second), (opened["fresh"], fresh, last),
+        )  # fmt: skip
+        always(m, implies(opened["waiting"], opened["holding"]))
+        for there, chunk_, _ in held[:2]:
+            always(m, implies(there, chunk_.last | chunk_.mask.any()))
+            always(m, implies(there, chunk_.alone == (population(chunk_.mask) <= 1)))
+        counts = [Mux(there, population(chunk_.mask), 0) for there, chunk_, _ in held]
+        always(m, issues.inside == sum(counts[1:], counts[0]))
+        closing = [there & chunk_.last for there, chunk_, _ in held]
+        always(m, ends.inside == population(closing))
+        ahead, ends_ahead = issues.ahead, 0
+        found = 0
+        for (_, chunk_, at), count, closes in zip(held, counts, closing, strict=True):
+            here = issues.following & (ahead >= 0) & (ahead < count)
+            with m.If(here):
+                always(m, chunk_.mask.bit_select(position, 1), population((chunk_.mask & below)[:CHUNK]) == ahead)
+                always(m, (at.word + position)[:word_bits] == followed.word)
+                always(m, (at.pointer + population((chunk_.blocks & below)[:CHUNK]))[:block_bits] == followed.block)
+                always(m, chunk_.live.bit_select(position, 1) == followed.present, ends_before == ends_ahead)
+            ahead, ends_ahead, found = ahead - count, ends_ahead + closes, found | here
+        always(m, implies(issues.following, found))
+
+        # Between decision and address: the number within its chunk, whose place is not yet another's.
+        between = data.View(
+            data.StructLayout({"rank": 3, "index": 3, "present": 1}), opened["issue"]
+        )  # fmt: skip
+        with m.If(due[0]):
+            always(m, f.issued, between.present == expected[0].present)
+            always(m, (places["current"].word + between.index)[:word_bits] == expected[0].word)
+            always(m, (places["current"].pointer + between.rank)[:block_bits] == expected[0].block)
+        always(m, implies(none[0], ~f.issued))

@@ -76,6 +76,7 @@ class PackerPlaces(Property):
 
         # Words of zeros still to go stand between the packer's word and the next group's.
         always(m, implies(open_, under_way), opened["ending"] == (under_way & ~open_))
+        always(m, opened["packing"] == (~opened["passing"] & ~opened["ending"]))
         always(m, implies(~under_way, opened["zeros"] == 0), opened["passing"] == (opened["zeros"] != 0))
         with m.If(open_):
             always(m, (opened["word"] + opened["zeros"])[:bits] == word, opened["step"] == step)

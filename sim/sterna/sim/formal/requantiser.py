@@ -1,11 +1,11 @@
-"""Requantiser: groups of sums go through four stages, planes are summed on the way."""
+"""Requantiser: groups of sums go through five stages, planes are summed on the way."""
 
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data
 
-from sterna.gateware.compute.requantiser import Requantiser, group_flags
+from sterna.gateware.compute.requantiser import STAGES, Requantiser, group_flags
 from sterna.sim.formal.opened import Opened
 from sterna.sim.formal.order import Follower
 from sterna.sim.formal.property import Property, always, constant, free, given, held, implies, population, some
@@ -16,8 +16,6 @@ CONFIGURATION = Configuration(
     name="requantiser", simd=1, pe=4, act_bits=6, acc_bits=8, weight_depth=16, mask_depth=16, activation_depth=16,
     parameter_depth=16,
 )  # fmt: skip
-STAGES = 4
-
 
 class RequantiserHandOver(Property):
     """Every group of an output's last plane comes out once, in order, with its flags, and with the sum over the planes
@@ -73,9 +71,11 @@ class RequantiserHandOver(Property):
         followed = data.View(item, follower.item)
         value = activations.payload.values[0]
         clamped = Mux(total < unit.minimum, unit.minimum, Mux(total > unit.maximum, unit.maximum, total))
-        always(m, held(m, activations, "activations"), groups.ready == (~activations.valid | activations.ready))
+        always(m, held(m, activations, "activations"), groups.ready == activations.ready)
         always(m, implies(follower.leaves, activations.payload.flags == followed.flags))
-        always(m, implies(follower.leaves & (followed.group == lane), value == clamped))
+        # An answer stands at the end while the lane's next sum comes in.
+        answer = Signal.like(value)
+        always(m, implies(follower.leaves & (followed.group == lane), value == answer))
 
         # Where they are: what is valid in a stage came one after the other.
         stage = data.StructLayout({"group": group.group.shape(), "plane_first": 1, "plane_last": 1,
@@ -83,14 +83,17 @@ class RequantiserHandOver(Property):
         valid = [opened[f"valid_{k}"] for k in range(STAGES)]
         at = [data.View(stage, opened[f"stage_{k}"]) for k in range(STAGES)]
         last = [valid[k] & at[k].plane_last for k in range(STAGES)]
-        always(m, implies(valid[3], at[3].plane_last), follower.inside == population(last))
+        always(m, *(implies(valid[k], at[k].plane_last) for k in (3, 4)), follower.inside == population(last))
         for k in range(STAGES):
             younger = population([*valid[:k], 0]) if k else 0
-            always(m, implies(valid[k], at[k].group == (due - 1 - younger)[:2]))
+            if k < STAGES - 1:
+                always(m, implies(valid[k], at[k].group == (due - 1 - younger)[:2]))
             older = population(last[k + 1 :]) if k < STAGES - 1 else 0
             here = follower.following & last[k] & (follower.ahead == older)
             always(m, implies(here, (at[k].flags == followed.flags) & (at[k].group == followed.group)))
-        found = [last[k] & (follower.ahead == (population(last[k + 1 :]) if k < 3 else 0)) for k in range(STAGES)]
+        found = [
+            last[k] & (follower.ahead == (population(last[k + 1 :]) if k < STAGES - 1 else 0)) for k in range(STAGES)
+        ]
         always(m, implies(follower.following, sum(found[1:], found[0]) != 0))
 
         # Where the lane's sum is: in the stage that holds its group, else in the memory of sums.
@@ -102,5 +105,10 @@ class RequantiserHandOver(Property):
         always(m, implies(mine[0], (signal["accumulated"] + before)[:SUM_BITS] == total.as_unsigned()))
         always(m, implies(mine[1], (signal["product"] + signal["addend"])[:SUM_BITS] == total.as_unsigned()))
         always(m, implies(mine[2], opened["total"].as_signed() == total))
-        always(m, implies(mine[3], value == clamped))
+        near, limit = opened["shifted_0"].as_signed(), 1 << (c.act_bits - 1)
+        beyond = (total < -limit) | (total >= limit)
+        always(m, implies(mine[3], (opened["beyond_0"] == beyond) & (opened["negative_0"] == (total < 0))))
+        always(m, implies(mine[3] & ~beyond, near == total), implies(mine[4], value == answer))
+        with m.If(mine[3] & groups.ready):
+            m.d.sync += answer.eq(clamped)
         always(m, implies(~(mine[0] | mine[1] | mine[2]), stored == total))

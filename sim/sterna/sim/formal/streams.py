@@ -15,7 +15,7 @@ from sterna.gateware.control.sequencer import Sequencer
 from sterna.gateware.link.cobs import CobsDecoder
 from sterna.gateware.link.receiver import FrameReceiver
 from sterna.gateware.link.transmitter import FrameTransmitter
-from sterna.gateware.stream_buffer import StreamBuffer
+from sterna.gateware.stream_register import StreamRegister
 from sterna.sim.formal.property import Property, always, free, given, held
 from sterna.spec.configuration import Configuration
 
@@ -31,7 +31,7 @@ SENDERS: dict[str, Callable[[], wiring.Component]] = {
     "receiver": FrameReceiver,
     "requantiser": lambda: Requantiser(configuration=CONFIGURATION),
     "scanner": lambda: Scanner(configuration=CONFIGURATION),
-    "stream buffer": lambda: StreamBuffer(8),
+    "stream register": lambda: StreamRegister(8),
     "sequencer": lambda: Sequencer(configuration=CONFIGURATION),
     "transmitter": FrameTransmitter,
 }
