@@ -10,12 +10,14 @@ from typer.testing import CliRunner
 
 from sterna.cli.verbs import app
 from sterna.data import load
+from sterna.spec.configuration import STANDARD
 from sterna.spec.errors import ConfigurationError, DataError
 from sterna.spec.model_file import load_network, packed_bits
 from sterna.train import Phase, held_out_accuracy
 from sterna.train.rows import ROWS
 from sterna.zoo import NAMES, Card, card, network, path_of
 from sterna.zoo.make import TASKS, cycles_of, make
+from sterna.zoo.speed import Obstacle, Speed, speeds
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,3 +80,36 @@ def test_the_zoo_is_listed_shown_and_copied_out(tmp_path: Path) -> None:
     failed = run(app, ["zoo", "-o", str(target)])
     assert failed.exit_code == 1
     assert failed.stderr.startswith("sterna: --output needs the name of a model: ")
+
+
+def test_speed_on_a_board_follows_from_the_card_and_the_bytes_on_the_wire() -> None:
+    icebreaker = STANDARD["icebreaker"]
+    (digits,) = (each for each in speeds(icebreaker, frequency=20e6, baud=1e6) if each.name == "digits-mlp")
+    assert isinstance(digits, Speed)
+    assert digits.cycles == card("digits-mlp").cycles["icebreaker"]
+    assert digits.compute == digits.cycles / 20e6
+    assert (digits.send, digits.receive) == (digits.sent * 10 / 1e6, digits.received * 10 / 1e6)
+    assert digits.overlaps
+    assert digits.inferences_per_second == 1 / digits.send
+    one_slot = dataclasses.replace(digits, overlaps=False)
+    assert one_slot.inferences_per_second == 1 / (digits.compute + digits.send + digits.receive)
+    assert digits.summary()["inferences_per_second"] == digits.inferences_per_second
+
+
+def test_a_model_without_a_speed_says_why() -> None:
+    tiny = dataclasses.replace(STANDARD["icebreaker"], name="tiny", activation_depth=16)
+    other = dataclasses.replace(STANDARD["icebreaker"], name="other")
+    narrow = dataclasses.replace(STANDARD["icebreaker"], name="narrow", acc_bits=8)
+    found = {
+        (configuration.name, each.name): each
+        for configuration in (tiny, other, narrow)
+        for each in speeds(configuration, frequency=20e6, baud=1e6)
+    }
+    reason = {
+        "tiny": "too small: activations",
+        "other": "its card has no cycles for this configuration",
+        "narrow": "layer 'dense0' plane 0 channel 236 sums to -272…96; narrow accumulates 8 bits",
+    }
+    for name, text in reason.items():
+        assert found[name, "digits-mlp"] == Obstacle("digits-mlp", text)
+    assert found["tiny", "digits-mlp"].summary() == {"name": "digits-mlp", "reason": reason["tiny"]}

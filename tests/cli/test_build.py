@@ -14,6 +14,7 @@ from sterna.boards import BOARDS
 from sterna.cli.verbs import app
 from sterna.flow.tools import Tool
 from sterna.spec.configuration import STANDARD, Configuration
+from sterna.zoo import NAMES, card
 
 FAKE = Path(__file__).parents[1] / "flow" / "fake_tools.py"
 SMALL = Configuration(
@@ -53,12 +54,31 @@ def test_build_keeps_the_best_seed_and_reports_area_clocks_and_critical_path(tmp
     assert "44.25 MHz reached, 39 asked for" in result.stdout
     assert (tmp_path / "icebreaker" / "icebreaker.bin").read_text() == "packed: placed with seed 3\n"
 
-    result = sterna("build", "--board", "icebreaker", "-o", tmp_path, "--json")
-    assert json.loads(result.stdout)["placements"][0]["frequency"] == 41.5e6
+    assert "\ndigits-mlp: layer 'dense0' fits small only in parts, but " in result.stdout
+
+    result = sterna("build", "--board", "icebreaker", "-o", tmp_path, "--report", "--json")
+    summary = json.loads(result.stdout)
+    assert summary["placements"][0]["frequency"] == 41.5e6
+    assert [model["name"] for model in summary["zoo"]] == list(NAMES)
+
+
+def test_build_of_another_configuration_reports_what_models_of_the_zoo_do_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = dataclasses.replace(STANDARD["icebreaker"], name="other")
+    monkeypatch.setitem(STANDARD, "other", other)
+    monkeypatch.setattr("sterna.zoo.speed.card", lambda name: dataclasses.replace(card(name), cycles={"other": 100.0}))
+    result = sterna("build", "--board", "icebreaker", "--configuration", "other", "-o", tmp_path, "--report")
+    assert result.exit_code == 0, result.output
+    row = r"digits-mlp 100 0\.003 ms 101 B 0\.337 ms 34 B 0\.113 ms 2970"
+    assert re.search(row.replace(" ", r"[\s│]+"), result.stdout), result.stdout
+    assert json.loads((tmp_path / "icebreaker" / "build.json").read_text())["configuration"] == "other"
 
 
 def test_build_says_what_fails() -> None:
     fails(f"no board 'none'; known: {', '.join(sorted(BOARDS))}$", "build", "--board", "none")
+    fails(f"no configuration 'none'; known: {', '.join(sorted(STANDARD))}$",
+          "build", "--board", "icebreaker", "--configuration", "none")  # fmt: skip
 
 
 def test_area_is_measured_for_every_seed_whether_the_clock_is_missed_or_not(tmp_path: Path) -> None:

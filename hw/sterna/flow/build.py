@@ -47,6 +47,7 @@ class Built:
         """The result for scripts."""
         return {
             "board": self.board.name,
+            "configuration": self.board.configuration.name,
             "bitstream": str(self.bitstream),
             "frequency": self.board.frequency,
             "cells": self.cells,

@@ -19,7 +19,7 @@ def run_logged(
     environment: Mapping[str, str] | None = None,
     line: Callable[[str], None] = lambda _: None,
 ) -> int:
-    """The tool's exit code. It runs in ``folder``, in a process group of its own, which dies with this call and with this
+    """The tool's exit code. It runs in ``folder``, in a process group of its own, which dies with this call and this
     process, however they end (:mod:`sterna.flow.leash`); each line of its output goes to the end of ``log`` and to
     ``line``. Raises :class:`ToolError` after ``timeout`` seconds."""
     leashed = [sys.executable, "-IS", leash.__file__, *map(str, command)]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from sterna.cli.bench_train import train_row
-from sterna.cli.build import ROOT, hardware
+from sterna.cli.build import ROOT, hardware, target_named
 from sterna.cli.opening import build
 from sterna.cli.output import guarded, print_json, print_table, work
 from sterna.spec.errors import ToolError
@@ -80,13 +80,17 @@ def speed(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = Fa
 
 def area(
     target: Annotated[str, typer.Option(help="Board.")],
+    configuration: Annotated[
+        str | None, typer.Option(help="Build of the accelerator; by default the board's own.", show_default=False)
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Place and route so many times.")] = 5,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for logs and results.")] = ROOT,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Synthesise, place and route a board's default configuration; report area and clock, whatever was asked for."""
+    """Synthesise, place and route a board's default configuration or another; report area and clock, whatever was asked
+    for."""
     flow = hardware("flow.build")
-    board = hardware("boards").board_named(target)
+    board = target_named(target, configuration)
     with work() as shown, shown.described(f"area of {target}") as progress:
         made = flow.Build(board, root=output, progress=progress)
         made.synthesise()

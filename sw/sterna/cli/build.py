@@ -2,16 +2,20 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sterna.cli.output import print_json, print_table, work
 from sterna.spec.configuration import configuration_named
 from sterna.spec.errors import ToolError
+
+if TYPE_CHECKING:
+    from sterna.zoo.speed import Obstacle, Speed
 
 ROOT = Path("build/boards")
 
@@ -26,29 +30,44 @@ def hardware(module: str) -> Any:
 
 def build(
     board: Annotated[str, typer.Option(help="Which; an unknown name is answered with the known ones.")],
+    configuration: Annotated[
+        str | None, typer.Option(help="Build of the accelerator; by default the board's own.", show_default=False)
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Place and route so many times; keep the fastest.")] = 1,
-    report: Annotated[bool, typer.Option("--report", help="Print area, clocks, critical path.")] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Print area, clocks, critical path, speed of the zoo's models.")
+    ] = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for logs and results.")] = ROOT,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Build a board's bitstream: design, synthesis, place and route, packing. Steps done before are not done again.
     Fails if the clock is missed."""
     flow = hardware("flow.build")
-    target = hardware("boards").board_named(board)
+    from sterna.zoo.speed import speeds
+
+    target = target_named(board, configuration)
     with work() as shown, shown.described(f"build {board}") as progress:
         built = flow.build_board(target, root=output, seeds=range(1, seeds + 1), progress=progress)
+        models = list(speeds(target.configuration, frequency=target.frequency, baud=target.baud)) if report else []
     if json:
-        print_json(built.summary())
+        print_json(built.summary() | ({"zoo": [model.summary() for model in models]} if report else {}))
         return
     if report:
         print_report(built)
+        print_models(models)
     best = built.best
     typer.echo(f"{built.bitstream}: {best.frequency / 1e6:.2f} MHz reached, {target.frequency / 1e6:g} asked for; "
                f"flash it with: sterna flash --board {board}")  # fmt: skip
 
 
+def target_named(board: str, configuration: str | None) -> Any:
+    """The board of that name, with a standard configuration in place of its own if one is named."""
+    target = hardware("boards").board_named(board)
+    return target if configuration is None else replace(target, configuration=configuration_named(configuration))
+
+
 def print_report(built: Any) -> None:
-    """Area, clock over seeds, critical path."""
+    """Area, clock over seeds, critical path, what follows."""
     best = built.best
     print_table(f"{built.board.title}: {built.board.configuration.name}", ["resource", "used", "there"], [
         *([kind, str(count), ""] for kind, count in built.cells.items()),
@@ -61,14 +80,32 @@ def print_report(built: Any) -> None:
         *([f"seed {placement.seed}", f"{placement.frequency / 1e6:.2f}"] for placement in built.placements),
         ["median", f"{median(reached):.2f}"],
     ])  # fmt: skip
+    print_table("critical path", ["module", "ns"], [
+        [module, f"{spent:.2f}"] for module, spent in best.critical_path
+    ])  # fmt: skip
     print_table("what follows", ["", ""], [
         ["dense M products/s", f"{c.simd * c.pe * built.board.frequency / 1e6:.0f}"],
         ["weights that fit", str(c.simd * c.pe * c.weight_depth)],
         ["link, kB/s", f"{built.board.baud / 10e3:.0f}"],
     ])  # fmt: skip
-    print_table("critical path", ["module", "ns"], [
-        [module, f"{spent:.2f}"] for module, spent in best.critical_path
+
+
+def print_models(models: "list[Speed | Obstacle]") -> None:
+    """What the zoo's models do there."""
+    from sterna.zoo.speed import Speed
+
+    print_table("zoo, an inference", ["model", "cycles", "compute", "to it", "takes", "back", "takes", "a second"], [
+        [each.name, f"{each.cycles:.0f}", _ms(each.compute), f"{each.sent:.0f} B", _ms(each.send),
+         f"{each.received:.0f} B", _ms(each.receive), f"{each.inferences_per_second:.0f}"]
+        for each in models if isinstance(each, Speed)
     ])  # fmt: skip
+    for each in models:
+        if not isinstance(each, Speed):
+            typer.echo(f"{each.name}: {each.reason}")
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.3f} ms"
 
 
 def flash(
