@@ -92,6 +92,22 @@ def test_area_is_measured_for_every_seed_whether_the_clock_is_missed_or_not(tmp_
     assert re.search(r"median_mhz[\s│]+41\.5", result.stdout)
 
 
+def test_area_by_module_needs_no_placement(tmp_path: Path) -> None:
+    area = ("bench", "area", "--target", "icebreaker", "--modules", "-o", tmp_path)
+    none = dict.fromkeys(("LUT RAM", "EBR", "SPRAM", "DSP"), 0)
+    found = json.loads(sterna(*area, "--json").stdout)
+    assert (found["target"], found["configuration"]) == ("icebreaker", "small")
+    assert found["modules"] == [
+        {"module": "a.b", "instances": 1, "cells": {"LUT4": 1, "FF": 1, "carry": 0, **none, "LC": 2}},
+        {"module": "a", "instances": 1, "cells": {"LUT4": 0, "FF": 0, "carry": 1, **none, "LC": 1}},
+        {"module": "all", "instances": 1, "cells": {"LUT4": 1, "FF": 1, "carry": 1, **none, "LC": 3}},
+    ]  # fmt: skip
+    table = " ".join(re.split(r"[\s│┃]+", sterna(*area).stdout))
+    assert "module instances LUT4 FF carry LC" in table
+    assert "all 1 1 1 1 3" in table
+    assert [line for path in tmp_path.rglob("calls") for line in path.read_text().split()] == ["yosys"]
+
+
 def test_flash_calls_the_boards_tool_with_the_last_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fails(r"no bitstream of icebreaker in .*; mend: sterna build --board icebreaker$",
           "flash", "--board", "icebreaker", "-o", tmp_path)  # fmt: skip

@@ -9,8 +9,11 @@ FMAX = {1: 41.5, 2: 38.0, 3: 44.25}
 
 
 def yosys() -> int:
-    cells = {"a.b.c": {"type": "SB_LUT4"}, "a.b.d": {"type": "SB_DFFESR"}, "a.e": {"type": "SB_CARRY"}}
-    Path("top.json").write_text(json.dumps({"modules": {"top": {"cells": cells}}}))
+    kinds = {"a": "$scopeinfo", "a.b": "$scopeinfo", "a.b.c": "SB_LUT4", "a.b.d": "SB_DFFESR", "a.e": "SB_CARRY"}
+    cells = {name: {"type": kind, "port_directions": {}, "connections": {}} for name, kind in kinds.items()}
+    cells["a.b.c"] |= {"port_directions": {"O": "output"}, "connections": {"O": [2]}}
+    cells["a.e"] |= {"port_directions": {"CI": "input"}, "connections": {"CI": [3]}}
+    Path("top.json").write_text(json.dumps({"modules": {"top": {"cells": cells, "netnames": {}}}}))
     return 0
 
 

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from sterna.boards.board import Board
+from sterna.flow.modules import Area, areas
 from sterna.flow.plan import Plan, Step, make_plan
 from sterna.flow.process import run_logged
 from sterna.flow.report import Placement, count_cells, read_placement, resource_name
@@ -17,7 +18,7 @@ from sterna.spec.errors import FitError, ToolError
 
 TIMEOUT = 3600.0
 """Seconds for one tool; synthesis takes half a minute, placing a full ECP5 many."""
-NETLIST = "top.json"
+DESIGN, NETLIST = "top.il", "top.json"
 
 Progress = Callable[[str], None]
 
@@ -73,6 +74,10 @@ class Build:
         """Cells of the netlist. Raises :class:`ToolError` if yosys is missing or fails."""
         self._run("synthesis", self._plan.synthesis, "2/4 synthesis")
         return count_cells(self.folder / NETLIST)
+
+    def modules(self) -> list[Area]:
+        """Cells of the netlist by module."""
+        return areas(self.folder / NETLIST, self.folder / DESIGN)
 
     def place(self, seeds: Iterable[int]) -> list[Placement]:
         """The netlist placed and routed once for each seed, whether clocks are reached or not; best first.

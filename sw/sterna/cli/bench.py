@@ -84,6 +84,7 @@ def area(
         str | None, typer.Option(help="Build of the accelerator; by default the board's own.", show_default=False)
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Place and route so many times.")] = 5,
+    modules: Annotated[bool, typer.Option("--modules", help="Only synthesise; print cells by module.")] = False,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for logs and results.")] = ROOT,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -94,6 +95,9 @@ def area(
     with work() as shown, shown.described(f"area of {target}") as progress:
         made = flow.Build(board, root=output, progress=progress)
         made.synthesise()
+        if modules:
+            print_modules(board, made.modules(), json=json)
+            return
         placements = sorted(made.place(range(1, seeds + 1)), key=lambda placement: placement.seed)
     c = board.configuration
     used = placements[0].used
@@ -111,6 +115,18 @@ def area(
         print_json(row)
     else:
         print_table(target, ["measure", "value"], [[name, str(value)] for name, value in row.items()])
+
+
+def print_modules(board: Any, rows: list[Any], *, json: bool) -> None:
+    """Cells by module, of the synthesised netlist."""
+    if json:
+        print_json({"target": board.name, "configuration": board.configuration.name,
+                    "modules": [row.summary() for row in rows]})  # fmt: skip
+        return
+    kinds = [kind for kind, count in rows[-1].cells.items() if count]
+    print_table(f"{board.title}: {board.configuration.name}", ["module", "instances", *kinds], [
+        [row.module, str(row.instances), *(str(row.cells[kind]) for kind in kinds)] for row in rows
+    ])  # fmt: skip
 
 
 def mutants(
