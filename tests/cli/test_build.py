@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import os
 import re
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from typer.testing import CliRunner, Result
 
 from sterna.boards import BOARDS
 from sterna.cli.verbs import app
-from sterna.flow.tools import Tool
+from sterna.flow.process import run_logged
+from sterna.flow.tools import Tool, find_tool
+from sterna.sim.verilate import find_verilator
 from sterna.spec.configuration import STANDARD, Configuration
 from sterna.zoo import NAMES, card
 
@@ -129,16 +133,53 @@ def test_flash_calls_the_boards_tool_with_the_last_build(tmp_path: Path, monkeyp
     fails("iceprog failed with exit code 3; mend: check cable, power and permissions of icebreaker$", *flash)
 
 
-def test_export_writes_verilog_and_a_table_of_exactly_its_ports(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("ports", ["bytes", "core"])
+def test_export_writes_verilog_that_tools_take_and_a_table_of_exactly_its_ports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ports: str
 ) -> None:
     monkeypatch.setitem(STANDARD, "small", SMALL)
-    result = sterna("export", "small", "-o", tmp_path / "hdl" / "sterna.v")
+    path = tmp_path / "hdl" / "sterna.v"
+    result = sterna("export", "small", "-o", path, "--ports", ports)
     assert result.exit_code == 0, result.output
-    text = (tmp_path / "hdl" / "sterna.v").read_text()
+    text = path.read_text()
     (top,) = re.findall(r"^module sterna\((.*?)\);(.*?)^endmodule", text, re.MULTILINE | re.DOTALL)
-    ports = re.findall(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);", top[1], re.MULTILINE)
+    found = re.findall(r"^  (input|output) (?:\[(\d+):0\] )?(\w+);", top[1], re.MULTILINE)
     table = (tmp_path / "hdl" / "sterna.md").read_text()
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (\d+) \| \S.*\|$", table, re.MULTILINE)
-    assert sorted(rows) == sorted((name, direction, str(int(high or 0) + 1)) for direction, high, name in ports)
-    assert {name.strip() for name in top[0].split(",")} == {name for name, _, _ in rows}
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (\d+) \| (\S.*) \|$", table, re.MULTILINE)
+    assert sorted(row[:3] for row in rows) == sorted((name, way, str(int(high or 0) + 1)) for way, high, name in found)
+    assert {name.strip() for name in top[0].split(",")} == {name for name, *_ in rows}
+    for _, _, bits, meaning in rows:  # fields of a struct fill it
+        fields = [[int(bit) for bit in place.split(":")] for place in re.findall(r"`\w+` (\d+(?::\d+)?)", meaning)]
+        assert not fields or sum(place[0] - place[-1] + 1 for place in fields) == int(bits)
+
+    verilator = find_verilator()
+    linted = subprocess.run(
+        [verilator.executable, "--lint-only", "-Wno-lint", "-Wno-style", path],
+        timeout=120, capture_output=True, text=True, env=os.environ | {"VERILATOR_ROOT": str(verilator.root)},
+    )  # fmt: skip
+    assert (linted.returncode, linted.stderr) == (0, "")
+    read = [*find_tool("yosys").command, "-q", "-p", "read_verilog sterna.v; hierarchy -check -top sterna"]
+    log = tmp_path / "log"
+    assert run_logged(read, folder=path.parent, log=log, timeout=280) == 0, log.read_text()
+
+
+def test_export_counts_gates_and_keeps_memories_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STANDARD, "small", SMALL)
+    result = sterna("export", "small", "-o", tmp_path / "core.v", "--ports", "core", "--gates")
+    assert result.exit_code == 0, result.output
+    table = (tmp_path / "core.md").read_text()
+    counts = {
+        name: int(count) for name, count in re.findall(r"^\| ([^|]*) \| (\d+)(?: bits)? \|$", table, re.MULTILINE)
+    }
+    assert counts["memory `blocks_0`, 16 × 8"] == 128
+    assert counts["memory `activations_0`, 16 × 8"] == 128
+    bits = sum(count for name, count in counts.items() if name.startswith("memory "))
+    assert bits == counts["memories together"]
+    transistors = 4 * (counts["NAND2"] + counts["NOR2"]) + 2 * counts["inverter"] + 16 * counts["flip-flop"]
+    assert counts["transistors of these"] == transistors
+    assert 500 < counts["flip-flop"] < counts["NAND2"]
+    assert f"{transistors} transistors of logic, {bits} bits of memory" in result.stdout
+
+
+def test_export_knows_its_kinds_of_ports(tmp_path: Path) -> None:
+    fails("no ports 'wires'; known: bytes, core$", "export", "hx8k", "-o", tmp_path / "a.v", "--ports", "wires")

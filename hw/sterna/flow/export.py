@@ -1,21 +1,36 @@
-"""The accelerator as Verilog that others can embed, and the table of its ports."""
+"""The accelerator, or its core alone, as Verilog that others can embed, and the table of its ports."""
 
 import dataclasses
 from dataclasses import dataclass
+from enum import StrEnum
 
 from amaranth.hdl import Shape
+from amaranth.lib import data, wiring
 
 from sterna.accelerator import Accelerator
 from sterna.build_id import build_id
 from sterna.flow.verilog import to_verilog
+from sterna.gateware.core import Core
 from sterna.spec.configuration import Configuration, Primitive
 
 NAME = "sterna"
 """Of the Verilog module."""
 
-_MEANINGS = {
+
+class Ports(StrEnum):
+    """Which border the Verilog module has."""
+
+    BYTES = "bytes"
+    """A byte stream each way: the protocol of ``sterna.spec.frames``, as boards speak it."""
+    CORE = "core"
+    """Requests with valid and ready, without the link: who embeds it loads memories and starts runs."""
+
+
+_CLOCK = {
     "clk": "clock",
     "rst": "reset, synchronous, active high; at least one cycle after power-up",
+}
+_BYTES = {
     "rx__payload": "byte from the host",
     "rx__valid": "a byte is offered; holds, with the byte, until taken",
     "rx__ready": "the byte is taken in this cycle if valid",
@@ -24,6 +39,27 @@ _MEANINGS = {
     "tx__ready": "the byte is taken in this cycle if valid",
     "running": "a run is under way",
     "bad_frame": "high for a cycle after a damaged frame",
+}
+_CORE = {
+    "write__region": "memory to write: `sterna.spec.image.Region`",
+    "write__address": "word; for weights and masks the high bits are the bank",
+    "write__data": "the region's word, in the low bits",
+    "write__valid": "a word is offered; holds, with it, until taken",
+    "write__ready": "the word is taken in this cycle if valid",
+    "inputs__payload": "activation of a burst, which begins in bank 0 of `word` (counts with `first`)",
+    "inputs__valid": "an activation is offered; holds, with it, until taken",
+    "inputs__ready": "the activation is taken in this cycle if valid",
+    "starts__payload": "run to start: fields of START in `sterna.spec.frames`",
+    "starts__valid": "a run is asked for; holds, with its fields, until taken",
+    "starts__ready": "the run begins in this cycle if valid",
+    "reads__payload": "activation to read",
+    "reads__valid": "a read is asked for; holds, with its fields, until taken",
+    "reads__ready": "the read is taken in this cycle if valid",
+    "read_values__payload": "answer to a read, in order",
+    "read_values__valid": "an answer is offered; holds until taken",
+    "read_values__ready": "the answer is taken in this cycle if valid",
+    "running": "a run is under way",
+    "counters": "low bits of `sterna.spec.registers`' counters, free-running",
 }
 
 
@@ -35,17 +71,33 @@ class Exported:
     port_table: str
 
 
-def export(configuration: Configuration) -> Exported:
+def export(configuration: Configuration, ports: Ports = Ports.BYTES) -> Exported:
     """The accelerator of ``configuration`` without any part's primitives: memories are to be inferred, with one port to
-    write and one to read. Their contents at power-up do not count, but for those of the register file: it is
+    write and one to read. Their contents at power-up do not count, but for those of the link's register file: it is
     initialised, and holds its constants."""
     inferred = dataclasses.replace(configuration, weights_in=Primitive.BLOCK)
-    accelerator = Accelerator(configuration=inferred, build_id=build_id(inferred, "export"))
-    ports = [("clk", "input", 1), ("rst", "input", 1)]
-    for path, member, value in accelerator.signature.flatten(accelerator):
+    component: wiring.Component
+    if ports is Ports.CORE:
+        component, meanings = Core(configuration=inferred), _CORE
+    else:
+        component, meanings = Accelerator(configuration=inferred, build_id=build_id(inferred, "export")), _BYTES
+    rows = [f"| `{name}` | input | 1 | {meaning} |" for name, meaning in _CLOCK.items()]
+    for path, member, value in component.signature.flatten(component):
         name = "__".join(map(str, path))
-        ports.append((name, "output" if member.flow.name == "Out" else "input", Shape.cast(value.shape()).width))
-    rows = [f"| `{name}` | {direction} | {width} | {_MEANINGS[name]} |" for name, direction, width in ports]
+        direction = "output" if member.flow.name == "Out" else "input"
+        fields = _fields(member.shape)
+        rows.append(f"| `{name}` | {direction} | {Shape.cast(value.shape()).width} | {meanings[name]}{fields} |")
     header = [f"# Ports of `{NAME}`, configuration {configuration.name}", "",
               "| port | direction | bits | meaning |", "|---|---|---|---|"]  # fmt: skip
-    return Exported(to_verilog(accelerator, name=NAME).text, "\n".join([*header, *rows]) + "\n")
+    return Exported(to_verilog(component, name=NAME).text, "\n".join([*header, *rows]) + "\n")
+
+
+def _fields(shape: object) -> str:
+    """Where the fields of a struct lie."""
+    if not isinstance(shape, data.Layout):
+        return ""
+    places = [
+        f"`{key}` {field.offset + field.width - 1}:{field.offset}" if field.width > 1 else f"`{key}` {field.offset}"
+        for key, field in shape
+    ]
+    return f": {', '.join(places)}"

@@ -12,7 +12,7 @@ import typer
 
 from sterna.cli.output import print_json, print_table, work
 from sterna.spec.configuration import configuration_named
-from sterna.spec.errors import ToolError
+from sterna.spec.errors import ConfigurationError, ToolError
 
 if TYPE_CHECKING:
     from sterna.zoo.speed import Obstacle, Speed
@@ -130,14 +130,25 @@ def flash(
 def export(
     configuration: Annotated[str, typer.Argument(help="Build of the accelerator.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Verilog file; its port table goes beside it.")],
+    ports: Annotated[str, typer.Option(help="bytes: the link's streams; core: plain valid/ready, no link.")] = "bytes",
+    gates: Annotated[bool, typer.Option("--gates", help="Count gates and transistors, memories as bits.")] = False,
 ) -> None:
-    """Write the accelerator as self-contained Verilog with byte streams for ports, and a table of the ports."""
+    """Write the accelerator, or its core without the link, as self-contained Verilog, and a table of the ports."""
     module = hardware("flow.export")
     chosen = configuration_named(configuration)
+    if ports not in set(module.Ports):
+        raise ConfigurationError(f"no ports {ports!r}; known: {', '.join(module.Ports)}")
     output.parent.mkdir(parents=True, exist_ok=True)
-    with work() as shown, shown.described(f"export {configuration}"):
-        exported = module.export(chosen)
-    output.write_text(exported.verilog)
+    with work() as shown, shown.described(f"export {configuration}") as progress:
+        exported = module.export(chosen, module.Ports(ports))
+        output.write_text(exported.verilog)
+        text = exported.port_table
+        if gates:
+            progress("gates")
+            counted = hardware("flow.gates").count_gates(exported.verilog, top=module.NAME)
+            text += f"\n## Gates\n\n{counted.table()}"
     table = output.with_suffix(".md")
-    table.write_text(exported.port_table)
+    table.write_text(text)
     typer.echo(f"wrote {output} and {table}")
+    if gates:
+        typer.echo(f"{counted.transistors} transistors of logic, {counted.memory_bits} bits of memory")
