@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from sterna.spec.model_file import load_network, packed_bits
 from sterna.train import Phase, held_out_accuracy
 from sterna.train.rows import ROWS
 from sterna.zoo import NAMES, Card, card, network, path_of
-from sterna.zoo.make import TASKS, cycles_of, make
+from sterna.zoo.make import TASKS, count_again, cycles_of, make
 from sterna.zoo.speed import Obstacle, Speed, speeds
 
 
@@ -66,6 +67,16 @@ def test_a_model_is_made_with_its_card(tmp_path: Path, monkeypatch: pytest.Monke
     assert held_out_accuracy(model, load("digits")) == made.accuracy
     assert ROWS["digits-mlp"].changed_preset().float_phase == Phase(epochs=1, learning_rate=3e-3, weight_decay=0.05)
     assert made.command.endswith("digits-mlp --seed 3")
+
+
+def test_cycles_are_counted_again_without_training(tmp_path: Path) -> None:
+    for suffix in (".json", ".safetensors"):
+        shutil.copy(path_of("digits-mlp").with_suffix(suffix), tmp_path)
+    old = dataclasses.asdict(card("digits-mlp")) | {"cycles": {"forgotten": 1.0}}
+    (tmp_path / "digits-mlp.json").write_text(json.dumps(old))
+    count_again("digits-mlp", tmp_path)
+    for suffix in (".json", ".safetensors"):
+        assert (tmp_path / f"digits-mlp{suffix}").read_bytes() == path_of("digits-mlp").with_suffix(suffix).read_bytes()
 
 
 def test_the_zoo_is_listed_shown_and_copied_out(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ def test_clock_and_link_of_every_board_can_be_made(name: str) -> None:
     assert bit_cycles(clock=board.frequency, baud=board.baud) * board.baud == board.frequency
     if board.configuration.weights_in is Primitive.SPRAM:
         assert platform.device.startswith("iCE40UP")
+    if Primitive.LUT in (board.configuration.masks_in, board.configuration.parameters_in):
+        assert platform.device.startswith("LFE5")
     assert set(board.lights) <= {"idle", "busy", "error"}
 
 

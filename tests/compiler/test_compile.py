@@ -17,6 +17,7 @@ from sterna.link.emulator import Emulator
 from sterna.link.machine import Machine
 from sterna.sim.configurations import random_configuration
 from sterna.sim.networks import random_dense, random_images, random_network
+from sterna.sim.topologies import dense_layer, resnet8
 from sterna.spec.configuration import CHUNK, Configuration, configuration_named
 from sterna.spec.errors import FitError
 from sterna.spec.image import Image
@@ -202,3 +203,19 @@ def test_of_a_network_that_does_not_fit_at_all_the_report_is_that_of_whole_layer
         compile_network(network, configuration_named("icebreaker"))
     assert "activations" in str(raised.value)
     assert "program" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "streamed"), [("ecp5-25", 51792), ("ecp5-45", 0), ("ecp5-85", 0), ("ecp5-85-wide", 0)]
+)
+def test_resnet8_fits_every_ecp5_with_weights_streamed_on_the_smallest(name: str, streamed: int) -> None:
+    configuration = configuration_named(name)
+    report = fit_report(resnet8(block=configuration.pe, density=0.5), configuration)
+    assert report.fits
+    assert report.streamed_bytes == streamed
+
+
+def test_a_dense_layer_of_a_million_weights_fits_the_widest_ecp5_at_once() -> None:
+    report = fit_report(dense_layer(0, 1024, 1024, block=64, density=1.0), configuration_named("ecp5-85-wide"))
+    assert report.fits
+    assert report.streamed_bytes == 0

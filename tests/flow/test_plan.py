@@ -1,6 +1,7 @@
 """The plan: memories promise what block RAM does, and the digest follows whatever matters."""
 
 import dataclasses
+import re
 
 import pytest
 from amaranth.back import rtlil
@@ -10,7 +11,7 @@ from sterna.flow import tools
 from sterna.flow.plan import make_plan, relaxed
 from sterna.flow.tools import Tool, find_tool
 from sterna.gateware.memory.ram import Ram
-from sterna.spec.configuration import Configuration
+from sterna.spec.configuration import Configuration, Primitive
 from sterna.spec.errors import ToolError
 
 SMALL = Configuration(
@@ -27,6 +28,24 @@ def test_memories_that_say_so_leave_collisions_undefined() -> None:
     assert changed.replace("COLLISION_X_MASK 1'1", "COLLISION_X_MASK 1'0") == text
     strict = text.replace("attribute \\no_rw_check 1", "attribute \\other 1")
     assert relaxed(strict) == strict
+
+
+def test_memories_that_a_configuration_wants_in_look_up_tables_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sterna.flow.plan.find_tool", lambda name: Tool(name, (name,), "1.0"))
+
+    def asking(**held_in: Primitive) -> list[str]:
+        configuration = dataclasses.replace(SMALL, simd=2, pe=8, requantisers=2, **held_in)
+        text = make_plan(dataclasses.replace(BOARDS["ulx3s-25f"], configuration=configuration)).files["top.il"]
+        modules = re.split(r"^module \\top\.?", text, flags=re.MULTILINE)
+        return [
+            module.split()[0] for module in modules if '\n  attribute \\ram_style "distributed"\n  memory ' in module
+        ]
+
+    core = "accelerator.core."
+    masks, parameters = [f"{core}block_masks_{j}" for j in (0, 1)], [f"{core}parameters_{r}" for r in (0, 1)]
+    assert asking() == []
+    assert asking(masks_in=Primitive.LUT) == masks
+    assert sorted(asking(masks_in=Primitive.LUT, parameters_in=Primitive.LUT)) == [*masks, *parameters]
 
 
 def test_the_digest_follows_the_design_the_board_and_the_tools(monkeypatch: pytest.MonkeyPatch) -> None:

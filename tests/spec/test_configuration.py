@@ -33,7 +33,10 @@ BASE = configuration_named("icebreaker")
         ({"acc_bits": 25}, "acc_bits is 25; allowed: 8…24"),
         ({"weight_depth": 3}, "weight_depth is 3; allowed: a power of two, 16…65536"),
         ({"activation_depth": 8}, "activation_depth is 8; allowed: a power of two, 16…65536"),
-        ({"weights_in": "spram"}, "weights_in is 'spram'; allowed: Primitive.BLOCK, Primitive.SPRAM"),
+        ({"weights_in": "spram"}, "weights_in is 'spram'; allowed: block, spram"),
+        ({"weights_in": Primitive.LUT}, "weights_in is <Primitive.LUT: 'lut'>; allowed: block, spram"),
+        ({"masks_in": Primitive.SPRAM}, "masks_in is <Primitive.SPRAM: 'spram'>; allowed: block, lut"),
+        ({"parameters_in": 1}, "parameters_in is 1; allowed: block, lut"),
         ({"cores": 3}, "cores is 3; allowed: 1, 2 or 4, at most 16"),
         ({"cores": 0}, "cores is 0; allowed: 1, 2 or 4, at most 16"),
         ({"simd": 32, "cores": 4}, "cores is 4; allowed: 1, 2 or 4, at most 2"),
@@ -57,9 +60,10 @@ def test_the_digest_covers_every_parameter_but_the_name_and_what_holds_the_words
         "simd": 8, "pe": 16, "requantisers": 2, "act_bits": 4, "acc_bits": 20, "weight_depth": 512, "mask_depth": 512,
         "activation_depth": 1024, "parameter_depth": 1024, "pool_depth": 64, "program_depth": 512, "cores": 2,
     }  # fmt: skip
-    assert {field.name for field in dataclasses.fields(Configuration)} == {"name", "weights_in", *other}
+    held_in = {"weights_in": Primitive.SPRAM, "masks_in": Primitive.LUT, "parameters_in": Primitive.LUT}
+    assert {field.name for field in dataclasses.fields(Configuration)} == {"name", *held_in, *other}
     digests = {dataclasses.replace(BASE, **{name: value}).digest for name, value in other.items()} | {BASE.digest}
     assert len(digests) == len(other) + 1
     assert dataclasses.replace(BASE, name="another").digest == BASE.digest
-    assert dataclasses.replace(BASE, weights_in=Primitive.SPRAM).digest == BASE.digest
+    assert dataclasses.replace(BASE, **held_in).digest == BASE.digest
     assert len(BASE.digest) == 8

@@ -37,6 +37,16 @@ class Primitive(StrEnum):
     """Block RAM: a port to read and a port to write."""
     SPRAM = "spram"
     """UP5K's large memories: one port for both."""
+    LUT = "lut"
+    """Look-up tables of the logic, on parts whose tables can be written (ECP5): for small memories."""
+
+
+_HELD_IN = {
+    "weights_in": (Primitive.BLOCK, Primitive.SPRAM),
+    "masks_in": (Primitive.BLOCK, Primitive.LUT),
+    "parameters_in": (Primitive.BLOCK, Primitive.LUT),
+}
+"""Fields that say what holds words, and what they may be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +82,11 @@ class Configuration:
     program_depth: int = 256
     """Program memory, in 16-bit words. Power of two, at most 65536."""
     weights_in: Primitive = Primitive.BLOCK
-    """What holds the weight banks."""
+    """What holds the weight banks: ``BLOCK`` or ``SPRAM``."""
+    masks_in: Primitive = Primitive.BLOCK
+    """What holds the block masks: ``BLOCK`` or ``LUT``."""
+    parameters_in: Primitive = Primitive.BLOCK
+    """What holds the parameters: ``BLOCK`` or ``LUT``."""
     cores: int = 1
     """Cores behind one link, each with memories of these depths: 1, 2 or 4, at most ``64 / simd``. They hold the same
     image; each inference runs on one of them."""
@@ -86,8 +100,9 @@ class Configuration:
             value = getattr(self, field.name)
             if field.name == "name":
                 check("name", isinstance(value, str) and bool(value), "a non-empty string")
-            elif field.name == "weights_in":
-                check("weights_in", isinstance(value, Primitive), "Primitive.BLOCK, Primitive.SPRAM")
+            elif field.name in _HELD_IN:
+                allowed = _HELD_IN[field.name]
+                check(field.name, value in allowed and isinstance(value, Primitive), ", ".join(map(str, allowed)))
             else:
                 check(field.name, isinstance(value, int) and not isinstance(value, bool), "an integer")
         check("simd", _power_of_two(self.simd) and self.simd <= 32, "a power of two, 1…32")
@@ -122,7 +137,8 @@ class Configuration:
         descriptors, requests or registers differ. It also tells the driver how many cores there are; of a single one
         nothing is said."""
         described = dataclasses.asdict(self) | {"format": FORMAT_VERSION, "chunk": CHUNK, "contracts": _CONTRACTS}
-        del described["name"], described["weights_in"]
+        for name in ("name", *_HELD_IN):
+            del described[name]
         if self.cores == 1:
             del described["cores"]
         canonical = json.dumps(described, sort_keys=True, separators=(",", ":")).encode()
@@ -139,13 +155,15 @@ STANDARD = {
         ),
         # HX8K, all in EBR: 16,384 trits.
         Configuration(
-            name="hx8k", simd=4, pe=8, requantisers=1, act_bits=8, acc_bits=18, weight_depth=512,
+            name="hx8k", simd=4, pe=16, requantisers=1, act_bits=8, acc_bits=18, weight_depth=256,
             mask_depth=512, activation_depth=512, parameter_depth=256, program_depth=256,
         ),
-        # ECP5: 131,072 trits on a 25F, 262,144 and three feature maps of 32×32×16 on a 45F, 524,288 on an 85F.
+        # ECP5, each with room for three feature maps of 32×32×16: 131,072 trits on a 25F, whose EBR are all taken then;
+        # 262,144 on a 45F; 524,288 on an 85F, or 1,048,576 for eight times the lanes.
         Configuration(
-            name="ecp5-25", simd=8, pe=16, requantisers=2, act_bits=8, acc_bits=18, weight_depth=1024,
-            mask_depth=2048, activation_depth=2048, parameter_depth=512, program_depth=512,
+            name="ecp5-25", simd=8, pe=32, requantisers=2, act_bits=8, acc_bits=18, weight_depth=512,
+            mask_depth=256, activation_depth=8192, parameter_depth=256, program_depth=512,
+            masks_in=Primitive.LUT, parameters_in=Primitive.LUT,
         ),
         Configuration(
             name="ecp5-45", simd=8, pe=16, requantisers=2, act_bits=8, acc_bits=18, weight_depth=2048,
@@ -154,6 +172,10 @@ STANDARD = {
         Configuration(
             name="ecp5-85", simd=8, pe=16, requantisers=2, act_bits=8, acc_bits=18, weight_depth=4096,
             mask_depth=2048, activation_depth=8192, parameter_depth=1024, program_depth=512,
+        ),
+        Configuration(
+            name="ecp5-85-wide", simd=16, pe=64, requantisers=4, act_bits=8, acc_bits=18, weight_depth=1024,
+            mask_depth=2048, activation_depth=4096, parameter_depth=1024, program_depth=512,
         ),
         # The same part as four cores of 4 bits, 131,072 trits and three feature maps of 32×32×16 each (decision 0009).
         Configuration(

@@ -1,13 +1,18 @@
-"""``python -m sterna.zoo.make NAME [--seed N] [--folder FOLDER]``: trains a row of the results for the zoo."""
+"""``python -m sterna.zoo.make NAME [--seed N] [--folder FOLDER]``: trains a row of the results for the zoo.
+
+``python -m sterna.zoo.make NAME --cycles`` only counts its card's cycles again: when standard configurations changed.
+"""
 
 import argparse
+import dataclasses
+import json
 from pathlib import Path
 
 from sterna.compiler import compile_network, model_cycles
 from sterna.data import Dataset, load
 from sterna.spec.configuration import STANDARD
 from sterna.spec.errors import EncodingError, FitError
-from sterna.spec.model_file import network_to_bytes, packed_bits
+from sterna.spec.model_file import load_network, network_to_bytes, packed_bits
 from sterna.spec.network import IntegerNetwork
 from sterna.zoo import FOLDER, Card, write
 
@@ -62,13 +67,24 @@ def make(name: str, seed: int, folder: Path) -> None:
     write(made, result.network, folder)
 
 
+def count_again(name: str, folder: Path) -> None:
+    """Writes the cycles of a model's card anew."""
+    card = Card(**json.loads((folder / f"{name}.json").read_text()))
+    network = load_network(folder / f"{name}.safetensors")
+    write(dataclasses.replace(card, cycles=cycles_of(network, load(card.dataset))), network, folder)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sterna.zoo.make", description="Trains a model for the zoo.")
     parser.add_argument("name", choices=sorted(TASKS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=FOLDER)
+    parser.add_argument("--cycles", action="store_true", help="only count the card's cycles again")
     arguments = parser.parse_args()
-    make(arguments.name, arguments.seed, arguments.folder)
+    if arguments.cycles:
+        count_again(arguments.name, arguments.folder)
+    else:
+        make(arguments.name, arguments.seed, arguments.folder)
 
 
 if __name__ == "__main__":
