@@ -100,7 +100,7 @@ def test_area_by_module_needs_no_placement(tmp_path: Path) -> None:
     area = ("bench", "area", "--target", "icebreaker", "--modules", "-o", tmp_path)
     none = dict.fromkeys(("LUT RAM", "EBR", "SPRAM", "DSP"), 0)
     found = json.loads(sterna(*area, "--json").stdout)
-    assert (found["target"], found["configuration"]) == ("icebreaker", "small")
+    assert (found["target"], found["configuration"], found["synthesis"]) == ("icebreaker", "small", "yosys 1.0")
     assert found["modules"] == [
         {"module": "a.b", "instances": 1, "cells": {"LUT4": 1, "FF": 1, "carry": 0, **none, "LC": 2}},
         {"module": "a", "instances": 1, "cells": {"LUT4": 0, "FF": 0, "carry": 1, **none, "LC": 1}},

@@ -75,6 +75,11 @@ class Build:
         self._run("synthesis", self._plan.synthesis, "2/4 synthesis")
         return count_cells(self.folder / NETLIST)
 
+    @property
+    def synthesiser(self) -> str:
+        """Name and version of the tool that makes the netlist."""
+        return self._plan.synthesis.tool.version
+
     def modules(self) -> list[Area]:
         """Cells of the netlist by module."""
         return areas(self.folder / NETLIST, self.folder / DESIGN)

@@ -96,7 +96,7 @@ def area(
         made = flow.Build(board, root=output, progress=progress)
         made.synthesise()
         if modules:
-            print_modules(board, made.modules(), json=json)
+            print_modules(made, json=json)
             return
         placements = sorted(made.place(range(1, seeds + 1)), key=lambda placement: placement.seed)
     c = board.configuration
@@ -117,10 +117,11 @@ def area(
         print_table(target, ["measure", "value"], [[name, str(value)] for name, value in row.items()])
 
 
-def print_modules(board: Any, rows: list[Any], *, json: bool) -> None:
+def print_modules(made: Any, *, json: bool) -> None:
     """Cells by module, of the synthesised netlist."""
+    board, rows = made.board, made.modules()
     if json:
-        print_json({"target": board.name, "configuration": board.configuration.name,
+        print_json({"target": board.name, "configuration": board.configuration.name, "synthesis": made.synthesiser,
                     "modules": [row.summary() for row in rows]})  # fmt: skip
         return
     kinds = [kind for kind, count in rows[-1].cells.items() if count]
