@@ -30,7 +30,7 @@ _LINE = re.compile(
     r"^module \\(?P<module>\S+)$"
     r"|^  wire width (?P<width>\d+) (?P<way>input|output) \d+ +\\(?P<port>\S+)$"
     r"|^  cell (?P<cell>\S+) \S+$"
-    r"|^(?P<pin> +)?connect \\(?P<to>\S+) \\(?P<wire>\S+)(?: \[(?:(?P<last>\d+):)?(?P<first>\d+)\])?$",
+    r"|^(?P<pin> +)?connect \\?(?P<to>\S+) \\?(?P<wire>[^{\s]\S*)(?: \[(?:(?P<last>\d+):)?(?P<first>\d+)\])?$",
     re.MULTILINE,
 )
 """Lines of RTLIL that tell where nets come from."""
@@ -83,13 +83,13 @@ def areas(netlist: Path, design: Path) -> list[Area]:
 
 
 class _Ports:
-    """Inputs and outputs of a design's modules, and which wires are outputs of instances. Modules are named by their
-    path without the top's name, as Amaranth does."""
+    """Ports of a design's modules, and where wires and inputs come from. Modules are named by their path without the
+    top's name, as Amaranth does."""
 
     def __init__(self, design: str):
-        self.inputs: set[_Net] = set()
-        self.outputs: dict[_Net, int] = {}
+        self.inputs: dict[_Net, int] = {}
         """And their bits."""
+        self.outputs: dict[_Net, int] = {}
         self._sources: dict[_Net, list[tuple[range, _Net, int]]] = {}
         """Bits of a net, the net they come from, and its bit that the first of them is."""
         pins: list[tuple[_Net, int, _Net]] = []
@@ -97,10 +97,9 @@ class _Ports:
         for line in _LINE.finditer(design):
             if line["module"]:
                 module = line["module"].partition(".")[2]
-            elif line["way"] == "input":
-                self.inputs.add((module, line["port"]))
-            elif line["way"] == "output":
-                self.outputs[module, line["port"]] = int(line["width"])
+            elif line["way"]:
+                ports = self.inputs if line["way"] == "input" else self.outputs
+                ports[module, line["port"]] = int(line["width"])
             elif line["cell"]:
                 instance = line["cell"].partition(".")[2] or "none"
             else:
@@ -111,15 +110,17 @@ class _Ports:
                     bits = range(int(line["last"] or first) + 1 - first)
                     self._sources.setdefault((module, line["to"]), []).append((bits, wire, first))
         for wire, first, pin in pins:
-            bits = range(first, first + self.outputs.get(pin, 0))
-            self._sources.setdefault(wire, []).append((bits, pin, 0))
+            if pin in self.outputs:
+                bits = range(first, first + self.outputs[pin])
+                self._sources.setdefault(wire, []).append((bits, pin, 0))
+            elif pin in self.inputs:
+                self._sources.setdefault(pin, []).append((range(self.inputs[pin]), wire, first))
 
     def source(self, net: _Net, bit: int) -> str | None:
         """The innermost module whose output a bit of a net is; None if it is no module's."""
-        for bits, other, first in self._sources.get(net, ()):
-            if bit in bits:
-                return self.source(other, first + bit - bits[0])
-        return net[0] if net in self.outputs else None
+        further = (self.source(other, first + bit - bits[0]) for bits, other, first in self._sources.get(net, ())
+                   if bit in bits)  # fmt: skip
+        return next(further, None) or (net[0] if net in self.outputs else None)
 
 
 class _Owners:
