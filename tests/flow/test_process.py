@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from sterna.spec.errors import ToolError
 HOLD = "import fcntl, sys, time; file = open(sys.argv[1], 'w'); fcntl.flock(file, fcntl.LOCK_EX); time.sleep(600)"
 """Holds a lock for as long as it lives, whether or not somebody takes note of its end."""
 TOOL = f"""
-import subprocess, sys, time
-from pathlib import Path
+import subprocess, sys
+print("working", flush=True)
 subprocess.Popen([sys.executable, "-c", {HOLD!r}, "helper"])
 {HOLD.replace("sys.argv[1]", "'tool'")}
 """
@@ -38,10 +39,10 @@ def held(path: Path) -> bool:
     return False
 
 
-def wait_until(condition: bool, paths: list[Path]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 60
-    while not all(path.exists() and held(path) is condition for path in paths):
-        assert time.monotonic() < end, [(path.name, path.exists()) for path in paths]
+    while not condition():
+        assert time.monotonic() < end
         time.sleep(0.02)
 
 
@@ -52,9 +53,10 @@ def test_a_tool_and_what_it_started_end_with_the_build_however_that_ends(tmp_pat
     with subprocess.Popen(
         [sys.executable, "-c", BUILD], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
     ) as build:
-        wait_until(True, locks)
+        wait_until(lambda: all(path.exists() and held(path) for path in locks))
+        wait_until(lambda: (tmp_path / "log").read_text() == "working\n")  # not only when the tool ends
         build.send_signal(number)
-        wait_until(False, locks)
+        wait_until(lambda: not any(map(held, locks)))
         assert build.wait(60) != 0
 
 
@@ -90,4 +92,4 @@ def test_a_tool_ends_when_a_line_of_its_output_is_an_error_to_its_user(tmp_path:
     code = HOLD.replace("sys.argv[1]", "'tool'").replace("time.sleep", "print('too large', flush=True); time.sleep")
     with pytest.raises(ToolError, match=r"^too large$"):
         run_logged([sys.executable, "-c", code], folder=tmp_path, log=tmp_path / "log", timeout=600, line=refuse)
-    wait_until(False, [tmp_path / "tool"])
+    wait_until(lambda: not held(tmp_path / "tool"))

@@ -23,7 +23,7 @@ def run_logged(
     process, however they end (:mod:`sterna.flow.leash`); each line of its output goes to the end of ``log`` and to
     ``line``. Raises :class:`ToolError` after ``timeout`` seconds."""
     leashed = [sys.executable, "-IS", leash.__file__, *map(str, command)]
-    with log.open("a") as kept, subprocess.Popen(
+    with log.open("a", buffering=1) as kept, subprocess.Popen(
         leashed, cwd=folder, env=None if environment is None else dict(environment),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         start_new_session=True,
