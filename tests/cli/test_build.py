@@ -51,7 +51,7 @@ def test_build_keeps_the_best_seed_and_reports_area_clocks_and_critical_path(tmp
     result = sterna("build", "--board", "icebreaker", "--seeds", "3", "--report", "-o", tmp_path)
     assert result.exit_code == 0, result.output
     for row in (
-        r"LC\s+4000\s+5280", r"LUT4\s+1", r"seed 3\s+44\.25", r"median\s+41\.50", r"core\.lanes\s+3\.00",
+        r"LC\s+4000\s+5280", r"LUT4 in netlist\s+1", r"seed 3\s+44\.25", r"median\s+41\.50", r"core\.lanes\s+3\.00",
         r"dense M products/s\s+156", r"weights that fit\s+64", r"link, kB/s\s+300",
     ):  # fmt: skip
         assert re.search(row.replace(r"\s+", r"[\s│┃]+"), result.stdout), (row, result.stdout)

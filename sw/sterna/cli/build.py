@@ -70,7 +70,7 @@ def print_report(built: Any) -> None:
     """Area, clock over seeds, critical path, what follows."""
     best = built.best
     print_table(f"{built.board.title}: {built.board.configuration.name}", ["resource", "used", "there"], [
-        *([kind, str(count), ""] for kind, count in built.cells.items()),
+        *([f"{kind} in netlist", str(count), ""] for kind, count in built.cells.items()),
         *([kind, str(used), str(there)] for kind, (used, there) in best.used.items()),
     ])  # fmt: skip
     reached = [placement.frequency / 1e6 for placement in built.placements]
