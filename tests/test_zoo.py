@@ -100,8 +100,9 @@ def test_speed_on_a_board_follows_from_the_card_and_the_bytes_on_the_wire() -> N
     assert digits.cycles == card("digits-mlp").cycles["icebreaker"]
     assert digits.compute == digits.cycles / 20e6
     assert (digits.send, digits.receive) == (digits.sent * 10 / 1e6, digits.received * 10 / 1e6)
-    assert digits.overlaps
+    assert (digits.cores, digits.overlaps) == (1, True)
     assert digits.inferences_per_second == 1 / digits.send
+    assert dataclasses.replace(digits, compute=1.0, cores=4).inferences_per_second == 4
     one_slot = dataclasses.replace(digits, overlaps=False)
     assert one_slot.inferences_per_second == 1 / (digits.compute + digits.send + digits.receive)
     assert digits.summary()["inferences_per_second"] == digits.inferences_per_second

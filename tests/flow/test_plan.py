@@ -33,8 +33,8 @@ def test_memories_that_say_so_leave_collisions_undefined() -> None:
 def test_memories_that_a_configuration_wants_in_look_up_tables_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sterna.flow.plan.find_tool", lambda name: Tool(name, (name,), "1.0"))
 
-    def asking(**held_in: Primitive) -> list[str]:
-        configuration = dataclasses.replace(SMALL, simd=2, pe=8, requantisers=2, **held_in)
+    def asking(cores: int = 1, **held_in: Primitive) -> list[str]:
+        configuration = dataclasses.replace(SMALL, simd=2, pe=8, requantisers=2, cores=cores, **held_in)
         text = make_plan(dataclasses.replace(BOARDS["ulx3s-25f"], configuration=configuration)).files["top.il"]
         modules = re.split(r"^module \\top\.?", text, flags=re.MULTILINE)
         return [
@@ -45,6 +45,7 @@ def test_memories_that_a_configuration_wants_in_look_up_tables_ask_for_it(monkey
     masks, parameters = [f"{core}block_masks_{j}" for j in (0, 1)], [f"{core}parameters_{r}" for r in (0, 1)]
     assert asking() == []
     assert asking(masks_in=Primitive.LUT) == masks
+    assert len(asking(2, masks_in=Primitive.LUT)) == 4
     assert sorted(asking(masks_in=Primitive.LUT, parameters_in=Primitive.LUT)) == [*masks, *parameters]
 
 

@@ -67,7 +67,7 @@ def areas(netlist: Path, design: Path) -> list[Area]:
     instances: dict[str, set[str]] = {}
     for name, cell in cells.items():
         scope = ".".join(owners.of(name, cell).split(".")[:LEVELS])
-        module = re.sub(r"_\d+$", "", re.sub(r"\$\d+", "", scope)).removeprefix("accelerator.") or "top"
+        module = re.sub(r"(_|\$)\d+(?=\.|$)", "", scope).removeprefix("accelerator.") or "top"
         instances.setdefault(module, set()).add(scope)
         found = counts.setdefault(module, Counter())
         found.update(kind for kind, primitives in KINDS.items() if cell["type"].startswith(primitives))

@@ -93,7 +93,7 @@ def relaxed(rtlil: str) -> str:
 def in_luts(rtlil: str, configuration: Configuration) -> str:
     """RTLIL in which memories ask for look-up tables where ``configuration`` wants them there."""
     names = [module for field, module in _IN_LUTS.items() if getattr(configuration, field) is Primitive.LUT]
-    wanted = re.compile(rf"module \\\S*\.core\.(?:{'|'.join(names)})_\d+$", re.MULTILINE) if names else None
+    wanted = re.compile(rf"module \\\S*\.core(?:_\d+)?\.(?:{'|'.join(names)})_\d+$", re.MULTILINE) if names else None
 
     def of_module(text: str) -> str:
         if wanted is None or not wanted.match(text):

@@ -109,7 +109,7 @@ def area(
         "capacity": {kind: there for kind, (_, there) in used.items()},
         "fmax_mhz": reached,
         "median_mhz": round(median(reached), 2),
-        "dense_mmac_per_s": round(c.simd * c.pe * median(reached), 1),
+        "dense_mmac_per_s": round(c.cores * c.simd * c.pe * median(reached), 1),
     }
     if json:
         print_json(row)

@@ -84,7 +84,7 @@ def print_report(built: Any) -> None:
         [module, f"{spent:.2f}"] for module, spent in best.critical_path
     ])  # fmt: skip
     print_table("what follows", ["", ""], [
-        ["dense M products/s", f"{c.simd * c.pe * built.board.frequency / 1e6:.0f}"],
+        ["dense M products/s", f"{c.cores * c.simd * c.pe * built.board.frequency / 1e6:.0f}"],
         ["weights that fit", str(c.simd * c.pe * c.weight_depth)],
         ["link, kB/s", f"{built.board.baud / 10e3:.0f}"],
     ])  # fmt: skip

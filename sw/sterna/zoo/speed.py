@@ -26,13 +26,15 @@ class Speed:
     received: float
     """Bytes, from the device."""
     receive: float
+    cores: int
+    """That take inferences; one if weights are streamed."""
     overlaps: bool
     """The link brings an input while the device computes on another; else both wait for each other."""
 
     @property
     def inferences_per_second(self) -> float:
         """Of a batch, by the slowest of computing, sending and receiving, or by all three."""
-        times = self.compute, self.send, self.receive
+        times = self.compute / self.cores, self.send, self.receive
         return 1 / (max(times) if self.overlaps else sum(times))
 
     def summary(self) -> dict[str, object]:
@@ -66,10 +68,11 @@ def speeds(configuration: Configuration, *, frequency: float, baud: float) -> It
         if cycles is None:
             yield Obstacle(name, "its card has no cycles for this configuration")
             continue
+        cores = 1 if image.streamed_bytes else configuration.cores
         traffic, byte = traffic_of(image, configuration), BITS_PER_BYTE / baud
         yield Speed(
             name, cycles, cycles / frequency, traffic.sent, traffic.sent * byte, traffic.received,
-            traffic.received * byte, image.slot_offset > 0,
+            traffic.received * byte, cores, image.slot_offset > 0 or cores > 1,
         )  # fmt: skip
 
 
