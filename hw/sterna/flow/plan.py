@@ -16,6 +16,16 @@ SYNTHESIS_OPTIONS = {"iCE40UP": "-dsp -abc9 -device u -dff", "iCE40": "-abc9 -de
 
 _IN_LUTS = {"masks_in": "block_masks", "parameters_in": "parameters"}
 """Field of the configuration → beginning of the names of the core's modules that hold these memories."""
+
+KEEP_DSP = {
+    "script_after_read": (
+        "read_verilog -lib +/ice40/cells_sim.v\ncopy SB_MAC16 KEPT_MAC16\nchtype -set KEPT_MAC16 t:SB_MAC16"
+    ),
+    "script_after_synth": "chtype -set SB_MAC16 t:KEPT_MAC16",
+}
+"""Commands that hide the design's own DSP blocks from ``synth_ice40 -dsp``: its step ``ice40_dsp`` takes every SB_MAC16
+for a multiplier, and sets it up as one, whatever it was."""
+
 _RELAXED = re.compile(r"  attribute \\no_rw_check 1\n  memory .* \\(\S+)\n")
 _MODULES = re.compile(r"^(?=module )", re.MULTILINE)
 _READ_PORT = re.compile(r"  cell \$memrd_v2 .*?\n  end\n", re.DOTALL)
@@ -55,7 +65,9 @@ def make_plan(board: Board) -> Plan:
     versions = [tool.version for tool in tools.values()]
     identifier = build_id(board.configuration, f"board {board.name}", *versions)
     options = next(text for part, text in SYNTHESIS_OPTIONS.items() if platform.device.startswith(part))
-    made = platform.prepare(Top(board=board, build_id=identifier), name="top", emit_src=False, synth_opts=options)
+    scripts = KEEP_DSP if "-dsp" in options else {}
+    top = Top(board=board, build_id=identifier)
+    made = platform.prepare(top, name="top", emit_src=False, synth_opts=options, **scripts)
     files = {name: text for name, text in made.files.items() if not name.startswith("build_") and "debug" not in name}
     files["top.il"] = in_luts(relaxed(files["top.il"]), board.configuration)
     synthesis, place_and_route, packing = (
