@@ -18,7 +18,12 @@ from sterna.spec.errors import FitError, ToolError
 
 TIMEOUT = 3600.0
 """Seconds for one tool; synthesis takes half a minute, placing a full ECP5 many."""
-DESIGN, NETLIST = "top.il", "top.json"
+DESIGN = "top.il"
+"""What yosys reads."""
+NETLIST = "top.json"
+"""What yosys leaves."""
+ROUTED = "routed.json"
+"""The same after nextpnr, in the seed's folder."""
 
 Progress = Callable[[str], None]
 
@@ -141,7 +146,8 @@ def _with_seed(step: Step, seed: int, folder: str) -> Step:
     """Outputs into the seed's folder; a missed clock is judged after all seeds, and not by nextpnr."""
     given = [text for text in step.arguments if text != "--quiet"]
     moved = [f"{folder}/{text}" if before in _PLACED else text for before, text in pairwise(["", *given])]
-    further = ("--seed", str(seed), "--report", f"{folder}/report.json", "--timing-allow-fail")
+    further = ("--seed", str(seed), "--report", f"{folder}/report.json", "--write", f"{folder}/{ROUTED}",
+               "--timing-allow-fail")  # fmt: skip
     return Step(step.tool, (*moved, *further))
 
 

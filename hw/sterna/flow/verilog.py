@@ -17,7 +17,7 @@ TOP = "top"
 """Name of the top module of what is simulated."""
 
 # A memory that is all zeros at power-up, word by word: 16K lines for a 16K memory.
-_ZERO_MEMORY = re.compile(r"  initial begin\n(?:    \S+ ?\[\d+\] = \d+'h0+;\n)+  end\n")
+ZERO_MEMORY = re.compile(r"  initial begin\n(?:    \S+ ?\[\d+\] = \d+'h0+;\n)+  end\n")
 
 
 @dataclass(frozen=True)
@@ -57,4 +57,4 @@ def to_verilog(component: wiring.Component, *, name: str = TOP) -> Verilog:
             text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
     except YosysError as error:
         raise ToolError(f"yosys: {str(error).splitlines()[0]}; mend: pip install 'amaranth[builtin-yosys]'") from error
-    return Verilog(_ZERO_MEMORY.sub("", text))
+    return Verilog(ZERO_MEMORY.sub("", text))

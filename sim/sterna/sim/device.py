@@ -83,7 +83,7 @@ def _accelerator_verilog(name: str) -> Verilog:
     return to_verilog(HeldReset(Accelerator(configuration=configuration, build_id=build_id(configuration))))
 
 
-def _options(
+def run_options(
     *,
     stalls: int,
     seed: int,
@@ -92,6 +92,7 @@ def _options(
     coverage: Path | None = None,
     linger: int | None = None,
 ) -> list[str]:
+    """Options of the executable. Raises :class:`ConfigurationError` for values that it would not take."""
     if not 0 <= stalls <= 99:
         raise ConfigurationError(f"stalls is {stalls}; allowed: 0…99 percent of the cycles")
     options = ["--stalls", str(stalls), "--seed", str(seed)]
@@ -226,7 +227,7 @@ def open_simulation(
 
     Raises :class:`ConfigurationError`, or :class:`ToolError` if a build tool is missing or fails.
     """
-    options = _options(stalls=stalls, seed=seed, power_up=power_up, waves=waves, coverage=coverage, linger=linger)
+    options = run_options(stalls=stalls, seed=seed, power_up=power_up, waves=waves, coverage=coverage, linger=linger)
     executable = build_device(
         name, component=component, waves=waves is not None, coverage=coverage is not None, progress=progress
     )
@@ -280,6 +281,6 @@ def serve_simulation(
     progress: Progress = quiet,
 ) -> ServedSimulation:
     """Like :func:`open_simulation`, for other programs: over TCP on this machine, or over a pseudo-terminal."""
-    options = _options(stalls=stalls, seed=seed, power_up=power_up, waves=waves)
+    options = run_options(stalls=stalls, seed=seed, power_up=power_up, waves=waves)
     executable = build_device(name, component=component, waves=waves is not None, progress=progress)
     return ServedSimulation(executable, options, pty=pty)

@@ -1,4 +1,5 @@
-// Runs a Verilated component with the byte streams rx and tx, and connects the streams to another process.
+// Runs a Verilated model and connects it to another process, byte by byte. The model is a component with the streams rx
+// and tx, or, compiled with -DPINS, a board with its clock and the two wires of its UART.
 //
 //   sim --fd N        bytes over the open socket N; ends when its other end closes
 //   sim --listen      bytes over TCP on this machine; prints its URL; one client after another
@@ -8,6 +9,7 @@
 // bytes each way, seconds in all and seconds not slept.
 //
 //   --seed N --stalls P   holds back rx and tx at random, in P percent of the cycles
+//   --bit-cycles N        of PINS: clock cycles that each bit lasts on the wires
 //   --linger N            cycles to run on at full speed after the last byte; then it naps between slices
 //   --waves FILE          writes a VCD file (models built for it only)
 //   --coverage FILE       writes what ran and toggled, at the end (models built for it only)
@@ -48,7 +50,6 @@ using Clock = std::chrono::steady_clock;
 
 volatile sig_atomic_t stop_requested = 0;
 
-constexpr int RESET_CYCLES = 8;
 constexpr int SLICE = 512;        // cycles between two looks at the connection: well under a millisecond
 constexpr int NAP_SLICE = 4096;   // cycles between two naps
 constexpr size_t BUFFER = 1 << 16;
@@ -194,10 +195,105 @@ private:
     }
 };
 
+// What passed between the model and the outside in one cycle.
+struct Passed {
+    bool taken = false;  // the byte that was put last
+    bool came = false;
+    uint8_t byte = 0;  // that came
+};
+
+#ifdef PINS
+
+// A host's UART, 8N1. Wires have no flow control: bytes that come are taken, and none is told to wait.
+class Ends {
+public:
+    static constexpr int RESET_CYCLES = 4096;  // what boards need for their own reset, and more
+    uint32_t bit_cycles = 0;
+
+    bool free() const { return !left; }
+
+    void put(uint8_t byte) {
+        frame = 1u << 9 | byte << 1;  // stop bit, byte, start bit
+        left = 10;
+        timer = bit_cycles;
+    }
+
+    void reset(Vtop& top, bool) { top.rx = 1; }
+
+    void drive(Vtop& top, bool) { top.rx = left ? frame & 1 : 1; }
+
+    Passed look(Vtop& top) {
+        Passed passed;
+        if (left && --timer == 0) {
+            frame >>= 1;
+            timer = bit_cycles;
+            passed.taken = --left == 0;
+        }
+        if (!waiting) {
+            if (!top.tx) waiting = 10, sample = bit_cycles / 2 + 1;  // the first in the middle of the start bit
+            else return passed;
+        }
+        if (--sample == 0) {
+            sample = bit_cycles;
+            bits = bits >> 1 | top.tx << 9;
+            if (--waiting == 0) {
+                passed.came = (bits & 1) == 0 && bits >> 9;
+                passed.byte = static_cast<uint8_t>(bits >> 1);
+            }
+        }
+        return passed;
+    }
+
+private:
+    uint32_t frame = 0, left = 0, timer = 0;
+    uint32_t bits = 0, waiting = 0, sample = 0;
+};
+
+#else
+
+// Byte streams: a byte once offered stays offered until it is taken.
+class Ends {
+public:
+    static constexpr int RESET_CYCLES = 8;
+
+    bool free() const { return !offered; }
+
+    void put(uint8_t byte) {
+        offered = true;
+        payload = byte;
+    }
+
+    void reset(Vtop& top, bool held) {
+        top.rx___05Fvalid = 0;
+        top.tx___05Fready = 0;
+        top.rst = held;
+    }
+
+    void drive(Vtop& top, bool room) {
+        top.rx___05Fpayload = payload;
+        top.rx___05Fvalid = offered;
+        top.tx___05Fready = room;
+    }
+
+    Passed look(Vtop& top) {
+        Passed passed;
+        if (offered && top.rx___05Fready) passed.taken = true, offered = false;
+        if (top.tx___05Fready && top.tx___05Fvalid) passed.came = true, passed.byte = top.tx___05Fpayload;
+        return passed;
+    }
+
+private:
+    bool offered = false;
+    uint8_t payload = 0;
+};
+
+#endif
+
 class Simulation {
 public:
     std::vector<uint8_t> input, output;
     uint64_t cycles = 0, quiet = 0, received = 0, sent = 0;
+    Ends ends;
     uint32_t stalls = 0;
     Random random{1};
 
@@ -230,36 +326,25 @@ public:
     }
 
     void reset() {
-        top->rx___05Fvalid = 0;
-        top->tx___05Fready = 0;
-        top->rst = 1;
-        for (int i = 0; i < RESET_CYCLES; ++i) edge();
-        top->rst = 0;
+        ends.reset(*top, true);
+        for (int i = 0; i < Ends::RESET_CYCLES; ++i) edge();
+        ends.reset(*top, false);
         edge();  // for a reset that is held in a register
     }
 
     void run(int count) {
+        size_t taken = 0;
         for (int i = 0; i < count; ++i) {
-            // A byte once offered stays offered until it is taken.
-            if (!offered && taken < input.size() && !held_back()) {
-                offered = true;
-                top->rx___05Fpayload = input[taken];
-            }
-            top->rx___05Fvalid = offered;
-            const bool ready = output.size() < BUFFER && !held_back();
-            top->tx___05Fready = ready;
+            if (ends.free() && taken < input.size() && !held_back()) ends.put(input[taken]);
+            ends.drive(*top, output.size() < BUFFER && !held_back());
             top->clk = 0;
             top->eval();
-            ++quiet;
-            if (offered && top->rx___05Fready) {
-                offered = false;
-                ++taken;
-                quiet = 0;
-            }
-            if (ready && top->tx___05Fvalid) {
-                output.push_back(top->tx___05Fpayload);
+            const Passed passed = ends.look(*top);
+            quiet = passed.taken || passed.came ? 0 : quiet + 1;
+            taken += passed.taken;
+            if (passed.came) {
+                output.push_back(passed.byte);
                 ++sent;
-                quiet = 0;
             }
             dump();
             top->clk = 1;
@@ -269,7 +354,6 @@ public:
         }
         input.erase(input.begin(), input.begin() + taken);
         received += taken;
-        taken = 0;
     }
 
     void finish() {
@@ -289,8 +373,6 @@ private:
     std::unique_ptr<VerilatedVcdC> trace;
 #endif
     std::string coverage_path;
-    size_t taken = 0;
-    bool offered = false;
 
     bool held_back() { return stalls != 0 && random.percent() < stalls; }
 
@@ -337,6 +419,9 @@ int main(int argc, char** argv) {
         else if (option == "--listen") connection.listen_tcp();
         else if (option == "--pty") connection.open_pty();
         else if (option == "--linger") linger = number(value());
+#ifdef PINS
+        else if (option == "--bit-cycles") simulation.ends.bit_cycles = static_cast<uint32_t>(number(value()));
+#endif
         else if (option == "--stalls") simulation.stalls = static_cast<uint32_t>(number(value()));
         else if (option == "--seed") simulation.random = Random(number(value()));
         else if (option == "--waves") simulation.waves(value());
@@ -350,6 +435,13 @@ int main(int argc, char** argv) {
         fprintf(stderr, "one of --fd, --listen, --pty is needed\n");
         return 2;
     }
+
+#ifdef PINS
+    if (simulation.ends.bit_cycles < 2) {
+        fprintf(stderr, "--bit-cycles is needed, at least 2\n");
+        return 2;
+    }
+#endif
 
     const auto start = Clock::now();
     Clock::duration slept{};

@@ -75,6 +75,7 @@ def verilate(
     verilog: Verilog,
     main: Path,
     *,
+    library: str = "",
     flags: Sequence[str] = (),
     public: str = "",
     waves: bool = False,
@@ -83,16 +84,17 @@ def verilate(
 ) -> Path:
     """Path of the executable ``sim`` made of ``verilog`` and the C++ main program ``main``.
 
-    ``flags``: further options for Verilator; ``public``: a Verilator control file's text; ``waves``: whether it can
-    write VCD files (slower); ``name``: begins the name of its folder in the cache. ``progress`` gets short texts while
-    a build is under way, none if it comes from the cache. Raises :class:`ToolError` with the mend if a tool is missing
-    or fails; the log is kept.
+    ``library``: Verilog text of modules that are taken where ``verilog`` names but does not hold them; ``flags``:
+    further options for Verilator; ``public``: a Verilator control file's text; ``waves``: whether it can write VCD
+    files (slower); ``name``: begins the name of its folder in the cache. ``progress`` gets short texts while a build is
+    under way, none if it comes from the cache. Raises :class:`ToolError` with the mend if a tool is missing or fails;
+    the log is kept.
     """
     verilator = find_verilator()
     flags = ["-O3", "--x-assign", "fast", "--x-initial", "unique", "-Wno-fatal", "-Wno-lint", "-Wno-style",
              *(["--trace-vcd"] if waves else []), *flags]  # fmt: skip
     host = [platform.machine(), platform.system()]
-    made_from = [verilog.text, main.read_text(), flags, public, verilator.version, host]
+    made_from = [verilog.text, library, main.read_text(), flags, public, verilator.version, host]
     key = f"{name}-{hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:24]}"
     for path in (cache_directory(), verilator.root):
         if re.search(r"\s", str(path)):
@@ -103,6 +105,7 @@ def verilate(
         if shutil.which("make") is None:
             raise ToolError("make is missing; mend: install it (Debian: apt install make)")
         (folder / "design.v").write_text(verilog.text)
+        (folder / "library.v").write_text(library)
         (folder / "main.cpp").write_text(main.read_text())
         (folder / "public.vlt").write_text("`verilator_config\n" + public)
         # Under make, its job server and options must not reach the build of the model.
@@ -123,7 +126,7 @@ def verilate(
         progress("translating Verilog to C++")
         tool("verilator", [
             verilator.executable, "--cc", "--exe", *flags, "--prefix", "Vtop", "--top-module", TOP,
-            "-Mdir", ".", "-o", "sim", "public.vlt", "design.v", "main.cpp",
+            "-Mdir", ".", "-o", "sim", "public.vlt", "design.v", "-v", "library.v", "main.cpp",
         ])  # fmt: skip
         tool("the C++ build of the model", [
             "make", "-f", "Vtop.mk", f"-j{JOBS}", f"CXX={compiler}", f"LINK={compiler}", "AR=ar",
