@@ -1,5 +1,5 @@
-"""``sterna bench``: what zeros save on the simulated accelerator; how fast the software is; what a board takes; which
-wrong modules the tests notice; rows of trainings."""
+"""``sterna bench``: what zeros save on the simulated accelerator; how fast the software is; what a board takes, and
+what it does before there is one; which wrong modules the tests notice; rows of trainings."""
 
 from importlib import import_module
 from json import dumps
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sterna.cli.bench_pins import pins
 from sterna.cli.bench_train import train_row
 from sterna.cli.build import ROOT, hardware, target_named
 from sterna.cli.opening import build
@@ -16,7 +17,7 @@ from sterna.cli.output import guarded, print_json, print_table, work
 from sterna.spec.errors import ToolError
 
 bench = typer.Typer(
-    help="Measure zero-skip, the software's speed, area and clock, what tests notice, or trainings.",
+    help="Measure zero-skip, the software's speed, area and clock, boards by their pins, what tests notice, trainings.",
     no_args_is_help=True,
 )
 
@@ -167,6 +168,7 @@ def mutants(
 
 bench.command("area")(guarded(area))
 bench.command("mutants")(guarded(mutants))
+bench.command("pins")(guarded(pins))
 bench.command("zero-skip")(guarded(zero_skip))
 bench.command("speed")(guarded(speed))
 bench.command("train")(guarded(train_row))
