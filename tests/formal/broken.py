@@ -111,7 +111,7 @@ class CarelessController(Controller):
 
     def elaborate(self, platform: Any) -> Module:
         m = super().elaborate(platform)
-        m.d.comb += self.write.valid.eq(self.requests.valid)
+        m.d.sync += self.write.valid.eq(self.requests.valid)
         return m
 
 

@@ -63,9 +63,9 @@ def make_plan(board: Board) -> Plan:
     names = _tools_of(platform)
     tools = {name: find_tool(name) for name in names}
     versions = [tool.version for tool in tools.values()]
-    identifier = build_id(board.configuration, f"board {board.name}", *versions)
     options = next(text for part, text in SYNTHESIS_OPTIONS.items() if platform.device.startswith(part))
     scripts = KEEP_DSP if "-dsp" in options else {}
+    identifier = build_id(board.configuration, f"board {board.name}", options, *scripts.values(), *versions)
     top = Top(board=board, build_id=identifier)
     made = platform.prepare(top, name="top", emit_src=False, synth_opts=options, **scripts)
     files = {name: text for name, text in made.files.items() if not name.startswith("build_") and "debug" not in name}

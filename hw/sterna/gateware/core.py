@@ -292,9 +292,7 @@ class Core(wiring.Component):
             self.read_values.payload.eq(value),
         ]
         asked = self.reads.valid & ~reading & ~held
-        m.d.sync += borrowed.eq(
-            ~(self._flow & free) & (weights | (asked & (borrowed | (patience == READ_PATIENCE))))
-        )
+        m.d.sync += borrowed.eq(~(self._flow & free) & (weights | (asked & (borrowed | (patience == READ_PATIENCE)))))
         m.d.sync += reading.eq(take)
         with m.If(~self.reads.valid | take):
             m.d.sync += patience.eq(0)

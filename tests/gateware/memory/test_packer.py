@@ -53,7 +53,10 @@ def test_runs_land_in_their_banks_with_their_masks_under_random_stalls(seed: int
                     at = first + number // simd
                     expected_values[number % simd][at] = value
                     expected_masks[number % simd][at // CHUNK] |= (value != 0) << at % CHUNK  # type: ignore[operator]
-        elements += [{"values": [1] * group, "nonzero": nonzero([1] * group), "write": 0, "row_end": 0, "last": 0} for _ in range(dropped)]
+        elements += [
+            {"values": [1] * group, "nonzero": nonzero([1] * group), "write": 0, "row_end": 0, "last": 0}
+            for _ in range(dropped)
+        ]
         elements[-1]["last"] = 1
         runs.append((place, elements))
         free += -(-total // CHUNK) * CHUNK

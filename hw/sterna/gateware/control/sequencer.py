@@ -68,7 +68,10 @@ class Sequencer(wiring.Component):
         bank_bits = (c.simd - 1).bit_length()
 
         # Fetch: words come one a cycle, each a cycle after its address.
-        new_op, first_pixel = Signal(init=1), Signal()  # the descriptor being read is an op's; its first pixel is not through
+        new_op, first_pixel = (
+            Signal(init=1),
+            Signal(),
+        )  # the descriptor being read is an op's; its first pixel is not through
         counter = Signal((c.program_depth - 1).bit_length())
         first_plane = Signal.like(counter)
         index = Signal(range(OP_WORDS + PLANE_WORDS + 1))  # word that is being read

@@ -49,8 +49,8 @@ class Endpoint(wiring.Component):
 
         connect(m, flipped(self.rx), receiver.i)
         connect(m, receiver.o, controller.requests)
-        # An answer's bytes stop over on their way: so nothing that the transmitter waits for holds up the receiver in the
-        # same cycle.
+        # An answer's bytes stop over on their way: so nothing that the transmitter waits for holds up the receiver in
+        # the same cycle.
         m.submodules.answers = answers = StreamRegister(response_byte())
         connect(m, controller.answers, answers.i)
         connect(m, answers.o, transmitter.i)

@@ -99,8 +99,8 @@ class FeederIssues(Property):
         always(m, implies(due[1], f.read & (f.word == shown.word) & (f.present == shown.present)))
         always(m, implies(due[1], f.block == shown.block), implies(none[1], ~f.read))
 
-        # Where they are: in the chunk that is current, the queued one, and the one that arrived last. Their places are a
-        # step behind: what they are about to be counts.
+        # Where they are: in the chunk that is current, the queued one, and the one that arrived last. Their places are
+        # a step behind: what they are about to be counts.
         chunks = data.StructLayout({"mask": CHUNK, "blocks": CHUNK, "live": CHUNK, "last": 1, "alone": 1})
         current, queued, fresh = (data.View(chunks, opened[name]) for name in ("current", "queued", "arrived"))
         place = data.StructLayout({"pointer": block_bits, "word": word_bits})
@@ -115,7 +115,9 @@ class FeederIssues(Property):
         second, first = Signal(place), Signal(place)
         m.d.comb += [
             second.eq(Mux(opened["came"], places["arrived"], places["queued"])),
-            first.eq(Mux(opened["left"], Mux(opened["waited"], places["queued"], places["arrived"]), places["current"])),
+            first.eq(
+                Mux(opened["left"], Mux(opened["waited"], places["queued"], places["arrived"]), places["current"])
+            ),
         ]
         after = Mux(opened["came"], population(fresh.blocks), f.stored)
         always(m, (last.pointer + after)[:block_bits] == end, opened["lower"] == before)

@@ -17,6 +17,7 @@ CONFIGURATION = Configuration(
     parameter_depth=16,
 )  # fmt: skip
 
+
 class RequantiserHandOver(Property):
     """Every group of an output's last plane comes out once, in order, with its flags, and with the sum over the planes
     of its own lane; nothing else comes out, under any stall.
