@@ -37,9 +37,10 @@ class Controller(wiring.Component):
 
     One request at a time: sequence number and opcode; arguments into a scratch register; a *walk* that counts through
     the words which the request names, ``address`` up and ``count`` down, to see that there are whole ones and that
-    all exist; only then the work itself. What it asks of the core it asks from flip-flops. The walk serves WRITE, INPUT,
-    RESULT and READ alike, and takes a cycle per word where a division and an addition would take logic. Requests come checked and whole, with their length known
-    from the first byte, so the answer's status goes out before its data, and nothing is ever taken back.
+    all exist; only then the work itself. What it asks of the core it asks from flip-flops. The walk serves WRITE,
+    INPUT, RESULT and READ alike, and takes a cycle per word where a division and an addition would take logic. Requests
+    come checked and whole, with their length known from the first byte, so the answer's status goes out before its
+    data, and nothing is ever taken back.
 
     Latency: about 10 cycles from request to answer, plus the walk. Throughput: WRITE about ``2 + bytes`` cycles per
     word; INPUT ``1 + 1 / simd`` per activation; RESULT about 5 per activation; READ about 10 per register. Flow
