@@ -17,7 +17,10 @@ PAGE = DOCS / "training.md"
 def content() -> str:
     """The table, and what powers of three regain."""
     results = read(DOCS / "results")
-    closed = ", ".join(f"`{name}` {share:+.0%}" for name, share in gaps_closed(results).items())
+    closed = ", ".join(
+        f"`{name}` {share:+.0%} of {abs(results[name].fp32_median - results[name].median):.4f}"
+        for name, share in gaps_closed(results).items()
+    )
     gap = f"\n\nOf what ternary weights lose against fp32, powers of three regain: {closed}." if closed else ""
     return table(results) + gap
 
