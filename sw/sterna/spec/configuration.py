@@ -41,7 +41,7 @@ class Primitive(StrEnum):
     """Look-up tables of the logic, on parts whose tables can be written (ECP5): for small memories."""
 
 
-_HELD_IN = {
+HELD_IN = {
     "weights_in": (Primitive.BLOCK, Primitive.SPRAM),
     "masks_in": (Primitive.BLOCK, Primitive.LUT),
     "parameters_in": (Primitive.BLOCK, Primitive.LUT),
@@ -100,8 +100,8 @@ class Configuration:
             value = getattr(self, field.name)
             if field.name == "name":
                 check("name", isinstance(value, str) and bool(value), "a non-empty string")
-            elif field.name in _HELD_IN:
-                allowed = _HELD_IN[field.name]
+            elif field.name in HELD_IN:
+                allowed = HELD_IN[field.name]
                 check(field.name, value in allowed and isinstance(value, Primitive), ", ".join(map(str, allowed)))
             else:
                 check(field.name, isinstance(value, int) and not isinstance(value, bool), "an integer")
@@ -137,7 +137,7 @@ class Configuration:
         descriptors, requests or registers differ. It also tells the driver how many cores there are; of a single one
         nothing is said."""
         described = dataclasses.asdict(self) | {"format": FORMAT_VERSION, "chunk": CHUNK, "contracts": _CONTRACTS}
-        for name in ("name", *_HELD_IN):
+        for name in ("name", *HELD_IN):
             del described[name]
         if self.cores == 1:
             del described["cores"]
