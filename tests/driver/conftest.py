@@ -10,7 +10,10 @@ import pytest
 
 from sterna.driver import Device
 from sterna.link.emulator import Emulator
+from sterna.link.faults import FaultyTransport
 from sterna.spec.configuration import Configuration
+from sterna.spec.errors import DeviceError
+from sterna.spec.image import Image
 from sterna.spec.network import InputSpec, IntegerNetwork, Layer, Plane
 
 
@@ -78,3 +81,48 @@ def open_over(configuration: Configuration) -> Callable[..., Device]:
 @pytest.fixture
 def device(emulator: Emulator, open_over: Callable[..., Device]) -> Device:
     return open_over(emulator)
+
+
+@pytest.fixture
+def slots_taken(monkeypatch: pytest.MonkeyPatch) -> Callable[[Device], list[int]]:
+    """Notes the slot of each run that a device begins from then on."""
+
+    def watch(device: Device) -> list[int]:
+        slots: list[int] = []
+        submit_run = device._submit_run
+
+        def note(image: Image, slot: int, flags: int, **options: Any) -> None:
+            slots.append(slot)
+            submit_run(image, slot, flags, **options)
+
+        monkeypatch.setattr(device, "_submit_run", note)
+        return slots
+
+    return watch
+
+
+@pytest.fixture(scope="session")
+def infer_over_faults() -> Callable[..., Any]:
+    """Loads and infers over a faulty link, and once more over a healed one if that ends in a typed error; each image
+    has been run exactly once, then, since it was loaded."""
+
+    def infer(
+        emulator: Emulator, transport: FaultyTransport, loaded: IntegerNetwork | Image, images: npt.NDArray[Any]
+    ) -> Any:
+        def attempt(timeout: float) -> Any:
+            nonlocal runs
+            device = Device(transport, timeout=timeout, configuration=emulator.configuration)
+            device.load(loaded)
+            runs = emulator.runs
+            return device.infer(images)
+
+        runs = 0
+        try:
+            got = attempt(0.08)
+        except DeviceError:
+            transport.rate = 0.0  # the link has healed: all is well again
+            got = attempt(0.5)
+        assert emulator.runs - runs == len(images)
+        return got
+
+    return infer

@@ -92,24 +92,14 @@ def raising(error: BaseException) -> Callable[[], None]:
     kinds=st.lists(st.sampled_from(FaultyTransport.KINDS), min_size=1, unique=True),
 )
 def test_a_faulty_link_gives_right_results_or_a_typed_error(
-    make_network: Callable[..., IntegerNetwork], seed: int, rate: float, kinds: list[str]
-) -> None:
+    make_network: Callable[..., IntegerNetwork], infer_over_faults: Callable[..., Any], seed: int, rate: float,
+    kinds: list[str],
+) -> None:  # fmt: skip
     network = make_network(30, 12, 5, seed=seed % 5)
     images = np.random.default_rng(seed).uniform(-8, 8, (6, 30))
     emulator = Emulator(SMALL, seed=seed)
     transport = FaultyTransport(emulator, seed=seed, rate=rate, kinds=tuple(kinds))
-    try:
-        device = Device(transport, timeout=0.08, configuration=SMALL)
-        device.load(network)
-        runs = emulator.runs
-        got = device.infer(images)
-    except DeviceError:
-        transport.rate = 0.0  # the link has healed: all is well again
-        device = Device(transport, timeout=0.5, configuration=SMALL)
-        device.load(network)
-        runs = emulator.runs
-        got = device.infer(images)
-    assert emulator.runs - runs == len(images)
+    got = infer_over_faults(emulator, transport, network, images)
     assert np.array_equal(got, network.predict(images))
 
 

@@ -16,8 +16,7 @@ from sterna.golden import trace
 from sterna.link.emulator import Emulator
 from sterna.link.faults import FaultyTransport
 from sterna.spec.configuration import Configuration
-from sterna.spec.errors import DeviceError, ImageError
-from sterna.spec.image import Image
+from sterna.spec.errors import ImageError
 from sterna.spec.network import IntegerNetwork
 
 Images = npt.NDArray[np.float64]
@@ -68,18 +67,11 @@ def test_results_equal_golden_in_order_and_every_core_has_its_share(
 
 
 def test_images_take_turns_on_cores_first_and_then_on_slots(
-    configuration: Configuration, network: IntegerNetwork, many: Images, monkeypatch: pytest.MonkeyPatch
+    configuration: Configuration, network: IntegerNetwork, many: Images, slots_taken: Callable[[Device], list[int]]
 ) -> None:
     device, _ = opened(of_cores(configuration, 4))
     device.load(network)
-    slots: list[int] = []
-    submit_run = device._submit_run
-
-    def note(image: Image, slot: int, flags: int, **options: Any) -> None:
-        slots.append(slot)
-        submit_run(image, slot, flags, **options)
-
-    monkeypatch.setattr(device, "_submit_run", note)
+    slots = slots_taken(device)
     device.infer(many[:10])
     assert slots == [0, 2, 4, 6, 1, 3, 5, 7, 0, 2]
 
@@ -143,8 +135,8 @@ def test_an_image_for_another_number_of_cores_is_refused(configuration: Configur
     kinds=st.lists(st.sampled_from(FaultyTransport.KINDS), min_size=1, unique=True),
 )
 def test_a_faulty_link_gives_right_results_or_a_typed_error(
-    configuration: Configuration, make_network: MakeNetwork, seed: int, cores: int, slots: int, rate: float,
-    kinds: list[str],
+    configuration: Configuration, make_network: MakeNetwork, infer_over_faults: Callable[..., Any], seed: int,
+    cores: int, slots: int, rate: float, kinds: list[str],
 ) -> None:  # fmt: skip
     here = of_cores(configuration, cores)
     network = make_network(30, 12, 5, seed=seed % 5)
@@ -154,16 +146,5 @@ def test_a_faulty_link_gives_right_results_or_a_typed_error(
     images = np.random.default_rng(seed).integers(-8, 9, (11, 30)).astype(np.int8)
     emulator = Emulator(here, seed=seed)
     transport = FaultyTransport(emulator, seed=seed, rate=rate, kinds=tuple(kinds))
-    try:
-        device = Device(transport, timeout=0.08, configuration=here)
-        device.load(image)
-        runs = emulator.runs
-        got = device.infer(images)
-    except DeviceError:
-        transport.rate = 0.0  # the link has healed: all is well again
-        device = Device(transport, timeout=0.5, configuration=here)
-        device.load(image)
-        runs = emulator.runs
-        got = device.infer(images)
-    assert emulator.runs - runs == len(images)
+    got = infer_over_faults(emulator, transport, image, images)
     assert np.array_equal(got, network.predict(images / 12))

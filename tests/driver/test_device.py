@@ -90,17 +90,10 @@ def test_a_clean_link_loses_and_repeats_nothing(
 
 
 def test_the_second_slot_is_used_while_the_first_runs(
-    device: Device, network: IntegerNetwork, images: Images, monkeypatch: pytest.MonkeyPatch
+    device: Device, network: IntegerNetwork, images: Images, slots_taken: Callable[[Device], list[int]]
 ) -> None:
     image = device.load(network)
-    slots: list[int] = []
-    submit_run = device._submit_run
-
-    def note(image: Image, slot: int, flags: int, **options: Any) -> None:
-        slots.append(slot)
-        submit_run(image, slot, flags, **options)
-
-    monkeypatch.setattr(device, "_submit_run", note)
+    slots = slots_taken(device)
     device.infer(images[:5])
     assert image.slot_offset > 0
     assert slots == [0, 1, 0, 1, 0]
