@@ -11,7 +11,7 @@ from sterna.accelerator import Accelerator
 from sterna.build_id import build_id
 from sterna.flow.verilog import to_verilog
 from sterna.gateware.core import Core
-from sterna.spec.configuration import Configuration, Primitive
+from sterna.spec.configuration import HELD_IN, Configuration, Primitive
 
 NAME = "sterna"
 """Of the Verilog module."""
@@ -75,7 +75,7 @@ def export(configuration: Configuration, ports: Ports = Ports.BYTES) -> Exported
     """The accelerator of ``configuration`` without any part's primitives: memories are to be inferred, with one port to
     write and one to read. Their contents at power-up do not count, but for those of the link's register file: it is
     initialised, and holds its constants."""
-    inferred = dataclasses.replace(configuration, weights_in=Primitive.BLOCK)
+    inferred = dataclasses.replace(configuration, **dict.fromkeys(HELD_IN, Primitive.BLOCK))
     component: wiring.Component
     if ports is Ports.CORE:
         component, meanings = Core(configuration=inferred), _CORE

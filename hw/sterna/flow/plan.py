@@ -9,13 +9,9 @@ from sterna.boards.board import Board
 from sterna.boards.top import Top
 from sterna.build_id import build_id
 from sterna.flow.tools import Tool, find_tool
-from sterna.spec.configuration import Configuration, Primitive
 
 SYNTHESIS_OPTIONS = {"iCE40UP": "-dsp -abc9 -device u -dff", "iCE40": "-abc9 -device hx -dff", "LFE5": "-abc9"}
 """By the beginning of the part's name. Only an UltraPlus of the iCE40 family has multipliers."""
-
-_IN_LUTS = {"masks_in": "block_masks", "parameters_in": "parameters"}
-"""Field of the configuration → beginning of the names of the core's modules that hold these memories."""
 
 KEEP_DSP = {
     "script_after_read": (
@@ -26,7 +22,7 @@ KEEP_DSP = {
 """Commands that hide the design's own DSP blocks from ``synth_ice40 -dsp``: its step ``ice40_dsp`` takes every SB_MAC16
 for a multiplier, and sets it up as one, whatever it was."""
 
-_RELAXED = re.compile(r"  attribute \\no_rw_check 1\n  memory .* \\(\S+)\n")
+_RELAXED = re.compile(r"  attribute \\no_rw_check 1\n(?:  attribute .*\n)*  memory .* \\(\S+)\n")
 _MODULES = re.compile(r"^(?=module )", re.MULTILINE)
 _READ_PORT = re.compile(r"  cell \$memrd_v2 .*?\n  end\n", re.DOTALL)
 
@@ -69,7 +65,7 @@ def make_plan(board: Board) -> Plan:
     top = Top(board=board, build_id=identifier)
     made = platform.prepare(top, name="top", emit_src=False, synth_opts=options, **scripts)
     files = {name: text for name, text in made.files.items() if not name.startswith("build_") and "debug" not in name}
-    files["top.il"] = in_luts(relaxed(files["top.il"]), board.configuration)
+    files["top.il"] = relaxed(files["top.il"])
     synthesis, place_and_route, packing = (
         Step(tools[name], arguments) for name, arguments in _commands(made.files["build_top.sh"], names)
     )
@@ -98,19 +94,6 @@ def relaxed(rtlil: str) -> str:
     def of_module(text: str) -> str:
         names = set(_RELAXED.findall(text))
         return _READ_PORT.sub(lambda port: _undefined_collision(port[0], names), text)
-
-    return "".join(of_module(module) for module in _MODULES.split(rtlil))
-
-
-def in_luts(rtlil: str, configuration: Configuration) -> str:
-    """RTLIL in which memories ask for look-up tables where ``configuration`` wants them there."""
-    names = [module for field, module in _IN_LUTS.items() if getattr(configuration, field) is Primitive.LUT]
-    wanted = re.compile(rf"module \\\S*\.core(?:_\d+)?\.(?:{'|'.join(names)})_\d+$", re.MULTILINE) if names else None
-
-    def of_module(text: str) -> str:
-        if wanted is None or not wanted.match(text):
-            return text
-        return re.sub(r"^  memory ", '  attribute \\\\ram_style "distributed"\n  memory ', text, flags=re.MULTILINE)
 
     return "".join(of_module(module) for module in _MODULES.split(rtlil))
 

@@ -72,7 +72,7 @@ class Core(wiring.Component):
         c = self.configuration
         blocks = data.ArrayLayout(2, c.pe)
         self._blocks = [Ram(shape=blocks, depth=c.weight_depth, primitive=c.weights_in) for _ in range(c.simd)]
-        self._block_masks = [Ram(shape=CHUNK, depth=c.mask_depth) for _ in range(c.simd)]
+        self._block_masks = [Ram(shape=CHUNK, depth=c.mask_depth, primitive=c.masks_in) for _ in range(c.simd)]
         self._activations = [Ram(shape=signed(c.act_bits), depth=c.activation_depth) for _ in range(c.simd)]
         masks = data.ArrayLayout(CHUNK, c.simd)  # side by side: all banks are read at the same address
         self._activation_masks = Ram(shape=masks, depth=c.activation_depth // CHUNK)
@@ -106,7 +106,8 @@ class Core(wiring.Component):
         width = PARAMETER.size
         reads = []
         for r in range(c.requantisers):
-            m.submodules[f"parameters_{r}"] = bank = Ram(shape=PARAMETER, depth=c.parameter_depth)
+            bank = Ram(shape=PARAMETER, depth=c.parameter_depth, primitive=c.parameters_in)
+            m.submodules[f"parameters_{r}"] = bank
             m.d.comb += [
                 bank.write.enable.eq(
                     self._writing

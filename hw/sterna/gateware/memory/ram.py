@@ -56,8 +56,9 @@ class Ram(wiring.Component):
             ]
             return m
         # Without the attribute yosys builds what block RAM does not do: the old value when read and written at once.
+        style = {"ram_style": "distributed"} if self.primitive is Primitive.LUT else {}
         m.submodules.memory = store = memory.Memory(
-            shape=self.shape, depth=self.depth, init=[], attrs={"no_rw_check": 1}
+            shape=self.shape, depth=self.depth, init=[], attrs={"no_rw_check": 1} | style
         )
         write = store.write_port()
         read = store.read_port()
