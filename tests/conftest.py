@@ -1,7 +1,13 @@
-"""What all tests share: bounded, reproducible property tests."""
+"""What all tests share: bounded, reproducible property tests, and signals as a terminal leaves them."""
+
+import signal
 
 from hypothesis import HealthCheck, settings
 
 # No deadline: nothing here asserts on time. Derandomised: a failure is a failure on every machine.
 settings.register_profile("sterna", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("sterna")
+
+# A program keeps ignoring what its parent ignores: ctrl-C under a job runner, a hang-up under nohup.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -23,11 +23,9 @@ subprocess.Popen([sys.executable, "-c", {HOLD!r}, "helper"])
 {HOLD.replace("sys.argv[1]", "'tool'")}
 """
 BUILD = f"""
-import signal, sys
+import sys
 from pathlib import Path
 from sterna.flow.process import run_logged
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever the tests' own parent ignores
-signal.signal(signal.SIGINT, signal.default_int_handler)
 run_logged([sys.executable, "-c", {TOOL!r}], folder=Path(), log=Path("log"), timeout=600)
 """
 
