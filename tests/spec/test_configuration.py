@@ -60,7 +60,10 @@ def test_the_digest_covers_every_parameter_but_the_name_and_what_holds_the_words
         "simd": 8, "pe": 16, "requantisers": 2, "act_bits": 4, "acc_bits": 20, "weight_depth": 512, "mask_depth": 512,
         "activation_depth": 1024, "parameter_depth": 1024, "pool_depth": 64, "program_depth": 512, "cores": 2,
     }  # fmt: skip
-    held_in = {"weights_in": Primitive.SPRAM, "masks_in": Primitive.LUT, "parameters_in": Primitive.LUT}
+    held_in = {
+        "weights_in": Primitive.SPRAM, "activation_masks_in": Primitive.BITS, "masks_in": Primitive.LUT,
+        "parameters_in": Primitive.LUT,
+    }  # fmt: skip
     assert {field.name for field in dataclasses.fields(Configuration)} == {"name", *held_in, *other}
     digests = {dataclasses.replace(BASE, **{name: value}).digest for name, value in other.items()} | {BASE.digest}
     assert len(digests) == len(other) + 1

@@ -15,6 +15,7 @@ from sterna.gateware.compute.scanner import Scanner
 from sterna.gateware.control.sequencer import Sequencer
 from sterna.gateware.control.tags import output_tags
 from sterna.gateware.interfaces import MemoryWrite, counters, input_activation, read_request, run_request
+from sterna.gateware.memory.mask_store import MaskStore
 from sterna.gateware.memory.packer import Packer
 from sterna.gateware.memory.ram import Ram
 from sterna.gateware.tally import TallyPair
@@ -74,8 +75,7 @@ class Core(wiring.Component):
         self._blocks = [Ram(shape=blocks, depth=c.weight_depth, primitive=c.weights_in) for _ in range(c.simd)]
         self._block_masks = [Ram(shape=CHUNK, depth=c.mask_depth, primitive=c.masks_in) for _ in range(c.simd)]
         self._activations = [Ram(shape=signed(c.act_bits), depth=c.activation_depth) for _ in range(c.simd)]
-        masks = data.ArrayLayout(CHUNK, c.simd)  # side by side: all banks are read at the same address
-        self._activation_masks = Ram(shape=masks, depth=c.activation_depth // CHUNK)
+        self._activation_masks = MaskStore(configuration=c)
         self._program = Ram(shape=WORD_BITS, depth=c.program_depth)
         m.submodules.program = self._program
         m.submodules.activation_masks = self._activation_masks
@@ -263,10 +263,13 @@ class Core(wiring.Component):
                 self._activations[j].write.address.eq(chosen.word),
                 self._activations[j].write.data.eq(chosen.values[j]),
             ]
+        masks = self._activation_masks
         m.d.comb += [
-            self._activation_masks.write.enable.eq(writing & chosen.mask_write),
-            self._activation_masks.write.address.eq(chosen.word // CHUNK),
-            self._activation_masks.write.data.eq(chosen.masks),
+            masks.enable.eq(writing),
+            masks.write.word.eq(chosen.word),
+            masks.write.nonzero.eq(chosen.nonzero),
+            masks.write.fresh.eq(chosen.fresh),
+            masks.write.writer.eq(~outputs.write.valid),
         ]
 
     def _build_reads(self, m: Module) -> None:

@@ -37,12 +37,15 @@ class Primitive(StrEnum):
     """Block RAM: a port to read and a port to write."""
     SPRAM = "spram"
     """UP5K's large memories: one port for both."""
+    BITS = "bits"
+    """Block RAM that can write single bits of a word (iCE40)."""
     LUT = "lut"
     """Look-up tables of the logic, on parts whose tables can be written (ECP5): for small memories."""
 
 
 HELD_IN = {
     "weights_in": (Primitive.BLOCK, Primitive.SPRAM),
+    "activation_masks_in": (Primitive.BLOCK, Primitive.BITS),
     "masks_in": (Primitive.BLOCK, Primitive.LUT),
     "parameters_in": (Primitive.BLOCK, Primitive.LUT),
 }
@@ -83,6 +86,8 @@ class Configuration:
     """Program memory, in 16-bit words. Power of two, at most 65536."""
     weights_in: Primitive = Primitive.BLOCK
     """What holds the weight banks: ``BLOCK`` or ``SPRAM``."""
+    activation_masks_in: Primitive = Primitive.BLOCK
+    """What holds the masks of the activations: ``BLOCK`` or ``BITS``."""
     masks_in: Primitive = Primitive.BLOCK
     """What holds the block masks: ``BLOCK`` or ``LUT``."""
     parameters_in: Primitive = Primitive.BLOCK
@@ -152,11 +157,13 @@ STANDARD = {
         Configuration(
             name="icebreaker", simd=4, pe=8, requantisers=1, act_bits=8, acc_bits=18, weight_depth=16384,
             mask_depth=1024, activation_depth=512, parameter_depth=512, program_depth=256, weights_in=Primitive.SPRAM,
+            activation_masks_in=Primitive.BITS,
         ),
         # HX8K, all in EBR: 16,384 trits.
         Configuration(
             name="hx8k", simd=4, pe=16, requantisers=1, act_bits=8, acc_bits=18, weight_depth=256,
             mask_depth=512, activation_depth=512, parameter_depth=256, program_depth=256,
+            activation_masks_in=Primitive.BITS,
         ),
         # ECP5, each with room for three feature maps of 32×32×16: 131,072 trits on a 25F, whose EBR are all taken then;
         # 262,144 on a 45F; 524,288 on an 85F, or 1,048,576 for eight times the lanes.

@@ -1,4 +1,4 @@
-"""The packer against its definition: rows of activations over banks, zeros around them, masks of whole chunks."""
+"""The packer against its definition: rows of activations over banks, zeros around them, and their masks."""
 
 import random
 from typing import Any
@@ -87,9 +87,8 @@ def test_runs_land_in_their_banks_with_their_masks_under_random_stalls(seed: int
             finished.append(len(writes))
 
     def written(write: dict[str, Any]) -> dict[str, Any]:
-        """Values count where a bank takes them, masks when they are written."""
-        chosen = [value if write["banks"] >> j & 1 else None for j, value in enumerate(write["values"])]
-        return write | {"values": chosen, "masks": write["masks"] if write["mask_write"] else None}
+        """Values count where a bank takes them."""
+        return write | {"values": [v if write["banks"] >> j & 1 else None for j, v in enumerate(write["values"])]}
 
     async def take(ctx: Any) -> None:
         await sink(dut.write, writes, 1 << 30, rng, rng.choice([0, 0.5]), view=written)(ctx)
@@ -99,8 +98,11 @@ def test_runs_land_in_their_banks_with_their_masks_under_random_stalls(seed: int
         for j in range(simd):
             if write["banks"] >> j & 1:
                 values[j][write["word"]] = write["values"][j]
-            if write["mask_write"]:
-                masks[j][write["word"] // CHUNK] = write["masks"][j]
+            chunk = write["word"] // CHUNK
+            if write["fresh"]:
+                masks[j][chunk] = 0
+            if write["nonzero"] >> j & 1:
+                masks[j][chunk] |= 1 << write["word"] % CHUNK  # type: ignore[operator]
     assert len(finished) == len(runs)
     assert values == expected_values
     assert masks == expected_masks

@@ -27,24 +27,24 @@ def run_place(configuration: Configuration) -> data.StructLayout:
 
 
 def bank_write(configuration: Configuration) -> data.StructLayout:
-    """One word's worth of writes: ``banks`` that take their value, and (``mask_write``) the whole chunk's masks."""
+    """One word's worth of writes: ``banks`` that take their value, those of them whose value is not zero, and whether all
+    other masks of the word's chunk become zero (``fresh``)."""
     c = configuration
     return data.StructLayout({
         "word": (c.activation_depth - 1).bit_length(),
         "banks": c.simd,
         "values": data.ArrayLayout(signed(c.act_bits), c.simd),
-        "mask_write": 1,
-        "masks": data.ArrayLayout(CHUNK, c.simd),
+        "nonzero": c.simd,
+        "fresh": 1,
     })  # fmt: skip
 
 
 class Packer(wiring.Component):
-    """Activation k of a row goes to bank k mod ``simd`` of word k // ``simd`` of the row; masks go a chunk at a time.
+    """Activation k of a row goes to bank k mod ``simd`` of word k // ``simd`` of the row; its mask with it.
 
-    ``begin`` sets the place of the next run, while none is under way. A mask word is written with the word that
-    completes its chunk or ends the run; words of a chunk that the run did not reach count as zero. Zeros around rows
-    are written as masks only: activations whose mask is clear are never read. Rows that anything follows end with a
-    word.
+    ``begin`` sets the place of the next run, while none is under way. A chunk's first write makes all its masks zero,
+    so words of it that the run does not reach count as zero, and zeros around rows cost one write a chunk, none in a
+    chunk that is begun: activations whose mask is clear are never read. Rows that anything follows end with a word.
     Latency: none. Throughput: one group a cycle; zeros: a chunk a cycle. ``group`` divides ``simd``.
     ``done`` comes with the run's last write. Without ``zeros`` a packer is smaller, and its places have none.
     """
@@ -64,106 +64,60 @@ class Packer(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         c = self.configuration
-        run, write = self.run.payload, self.write.payload
+        run, write, place = self.run.payload, self.write.payload, self.place
         steps = c.simd // self.group  # groups in one word
-        word = Signal((c.activation_depth - 1).bit_length())
-        step = Signal(range(max(2, steps)))
-        zeros = Signal.like(word)  # words of zeros still to go
-        ending = Signal()  # the run's last activation is written
-        held = Signal(data.ArrayLayout(CHUNK, c.simd))
-        dirty = Signal()  # memory lacks masks of words before this one
-
         low_bits = (CHUNK - 1).bit_length()
+        word = Signal((c.activation_depth - 1).bit_length())
         word_low, chunk = word[:low_bits], word[low_bits:]
-        zeros_low, zeros_high = zeros[:low_bits], zeros[low_bits:]
-        reach = Signal(low_bits + 1)  # of the zeros in this chunk, if they do not go on
+        step = Signal(range(max(2, steps)))
+        # Zeros go on to the end of as many chunks as this, then to this word of the next.
+        chunks_left = Signal(len(chunk) + 1)
+        rest = Signal(low_bits)
+        passing = Signal()  # are there any? In a flip-flop, because the pace of the whole core hangs on readiness
+        ending = Signal()  # they are the run's last
+        moved, wrote, passed = Signal(), Signal(), Signal()
+        after = Signal(low_bits)
         word_end = step == steps - 1
-        # In flip-flops, because the pace of the whole core hangs on readiness:
-        passing = Signal()  # are there any zeros?
-        packing = Signal(init=1)  # neither zeros nor the end
-        closing = Signal()
-        zeros_after, passing_after, ending_after = Signal.like(zeros), Signal(), Signal()
-        chunk_end, exactly = Signal(), Signal()
-        moved = Signal()
+        trails = place.trail.any() & self.zeros
         m.d.comb += [
-            zeros_after.eq(zeros),
-            passing_after.eq(passing),
-            ending_after.eq(ending),
-            closing.eq(~passing & ending),
-            reach.eq(word_low + zeros_low),
-            chunk_end.eq(Mux(passing, reach[-1] | zeros_high.any(), (word_low == CHUNK - 1) & word_end)),
-            # are this chunk's the last ones?
-            exactly.eq((reach[:-1] == 0) & (zeros_high == ~reach[-1])),
-            self.run.ready.eq(packing & self.write.ready),
-            self.write.valid.eq((packing & self.run.valid) | passing | closing),
+            self.run.ready.eq(~passing & self.write.ready),
+            self.write.valid.eq(passing | self.run.valid),
             moved.eq(self.write.valid & self.write.ready),
+            wrote.eq(~passing & run.write),
+            passed.eq(Mux(chunks_left == 1, rest == 0, chunks_left == 0)),
+            after.eq(word_low + (run.write & word_end)),
+            self.done.eq(moved & Mux(passing, passed & ending, run.last & ~trails)),
             write.word.eq(word),
+            write.fresh.eq((passing | run.write) & (word_low == 0) & (step == 0)),
         ]
-        ends = run.last & (self.place.trail == 0)
-        with m.If(packing):
-            m.d.comb += write.mask_write.eq(Mux(run.write, chunk_end | ends, dirty & ends))
-        with m.Elif(passing):
-            m.d.comb += write.mask_write.eq(chunk_end)
-        with m.Else():
-            m.d.comb += write.mask_write.eq(dirty)
-        m.d.comb += self.done.eq(moved & ((packing & ends) | closing))
-
-        position = Signal(CHUNK)  # one-hot: word within its chunk
-        m.d.comb += position.eq(1 << word_low)
         for j in range(c.simd):
-            value = run.values[j % self.group]
-            chosen = packing & run.write & (step == j // self.group)
+            r = j % self.group
             m.d.comb += [
-                write.banks[j].eq(chosen),
-                write.values[j].eq(value),
-                write.masks[j].eq(held[j] | Mux(chosen & run.nonzero[j % self.group], position, 0)),
+                write.banks[j].eq(wrote & (step == j // self.group)),
+                write.values[j].eq(run.values[r]),
+                write.nonzero[j].eq(write.banks[j] & run.nonzero[r]),
             ]
 
-        with m.If(moved):
-            m.d.sync += [
-                held.eq(Mux(write.mask_write, 0, Cat(*(write.masks[j] for j in range(c.simd))))),
-                dirty.eq((dirty | passing | run.write) & ~write.mask_write),
-            ]
-            with m.If(passing):
-                with m.If(chunk_end):
-                    m.d.sync += word_low.eq(0)
-                    m.d.comb += [
-                        zeros_after.eq(Cat(reach[:-1], zeros_high - ~reach[-1])), passing_after.eq(~exactly),
-                    ]  # fmt: skip
-                with m.Else():
-                    m.d.sync += word_low.eq(reach)
-                    m.d.comb += [zeros_after.eq(0), passing_after.eq(0)]
-            with m.Elif(packing):
-                with m.If(run.write):
-                    m.d.sync += step.eq(step + 1)
-                    with m.If(word_end):
-                        m.d.sync += [step.eq(0), word_low.eq(word_low + 1)]
-                with m.If(run.last):
-                    m.d.comb += [
-                        zeros_after.eq(self.place.trail), passing_after.eq(self.place.trail.any()),
-                        ending_after.eq(~ends),
-                    ]  # fmt: skip
-                with m.Elif(run.row_end):
-                    m.d.comb += [zeros_after.eq(self.place.gap), passing_after.eq(self.place.gap.any())]
-            with m.Else():
-                m.d.comb += ending_after.eq(0)
+        reach = Signal(len(word) + 1)
+        zeros = Mux(self.begin, place.lead, Mux(run.last, place.trail, place.gap))
+        m.d.comb += reach.eq(zeros + Mux(self.begin, 0, after))
+        with m.If(~passing):
+            m.d.sync += Cat(rest, chunks_left).eq(reach)
+        with m.If(moved & ~passing):
+            m.d.sync += [word_low.eq(after), ending.eq(run.last)]
+            with m.If(run.write):
+                m.d.sync += step.eq(Mux(word_end, 0, step + 1))
+            with m.If(run.last | run.row_end):
+                m.d.sync += passing.eq(Mux(run.last, trails, place.gap.any() & self.zeros))
+        with m.Elif(moved):
+            m.d.sync += [word_low.eq(Mux(chunks_left == 0, rest, 0)), passing.eq(~passed)]
+            m.d.sync += chunks_left.eq(chunks_left - 1)
         with m.If(self.begin):
-            m.d.sync += [
-                word_low.eq(self.place.word),
-                step.eq(0),
-                held.eq(0),
-                dirty.eq(0),
-            ]
-            m.d.comb += [
-                zeros_after.eq(self.place.lead), passing_after.eq(self.place.lead.any()), ending_after.eq(0),
-            ]  # fmt: skip
-        passes = passing_after & self.zeros
-        m.d.sync += [
-            zeros.eq(zeros_after), passing.eq(passes), ending.eq(ending_after), packing.eq(~passes & ~ending_after),
-        ]  # fmt: skip
+            m.d.sync += [word_low.eq(0), step.eq(0), ending.eq(0), passing.eq(place.lead.any() & self.zeros)]
 
         # To load or to count: subtracting the bit that chooses puts both into the cells of the carry chain.
         counts = ~self.begin
-        with m.If(self.begin | (moved & chunk_end & (passing | (packing & run.write)))):
-            m.d.sync += chunk.eq(Mux(counts, chunk - counts.replicate(len(chunk)), self.place.word[low_bits:]))
+        chunk_end = Mux(passing, chunks_left != 0, run.write & word_end & (word_low == CHUNK - 1))
+        with m.If(self.begin | (moved & chunk_end)):
+            m.d.sync += chunk.eq(Mux(counts, chunk - counts.replicate(len(chunk)), place.word[low_bits:]))
         return m

@@ -6,8 +6,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 
 from sterna.gateware.memory.packer import Packer
 from sterna.sim.formal.opened import Opened
-from sterna.sim.formal.property import Property, always, free, given, held, implies
-from sterna.spec.configuration import Configuration
+from sterna.sim.formal.property import Property, always, free, given, held, implies, some
+from sterna.spec.configuration import CHUNK, Configuration
 
 CONFIGURATION = Configuration(
     name="packer", simd=4, pe=8, act_bits=3, weight_depth=16, mask_depth=16, activation_depth=32, parameter_depth=16,
@@ -17,10 +17,10 @@ GROUP = 2
 
 class PackerPlaces(Property):
     """Every group of a run that is taken is written in the same cycle, into the banks and the word that are its turn,
-    and no bank takes anything else; a write that has to wait stays as it is, as far as it counts; and the run's
-    end is told once.
+    and no bank takes anything else; the first write of a run in a chunk makes its masks anew, and no other; a write
+    that has to wait stays as it is, as far as it counts; and the run's end is told once.
 
-    Runs begin when none is under way, their place stays, and rows that anything follows end with a word.
+    Runs begin with a chunk, when none is under way, and their place stays; rows that anything follows end with a word.
     """
 
     depth = 2
@@ -43,7 +43,7 @@ class PackerPlaces(Property):
         place = Signal.like(p.place.as_value())
         m.d.sync += place.eq(p.place)
         given(m, held(m, p.run, "run"), implies(p.run.valid, open_), implies(p.begin, ~under_way))
-        given(m, implies(under_way, p.place.as_value() == place))
+        given(m, implies(under_way, p.place.as_value() == place), implies(p.begin, p.place.word % CHUNK == 0))
         whole = Mux(run.write, step == steps - 1, step == 0)  # no part of a word is left after this group
         given(m, implies(p.run.valid & (run.row_end | (run.last & (p.place.trail != 0))), whole))
         with m.If(taken & run.write):
@@ -70,14 +70,33 @@ class PackerPlaces(Property):
         shown = type(write)(write.shape(), before)
         with m.If(stalled):
             always(m, p.write.valid, write.word == shown.word, write.banks == shown.banks)
-            always(m, write.mask_write == shown.mask_write, ~write.mask_write | (write.masks == shown.masks))
+            always(m, write.nonzero == shown.nonzero, write.fresh == shown.fresh)
             for j in range(c.simd):
                 always(m, implies(write.banks[j], write.values[j] == shown.values[j]))
 
         # Words of zeros still to go stand between the packer's word and the next group's.
-        always(m, implies(open_, under_way), opened["ending"] == (under_way & ~open_))
-        always(m, opened["packing"] == (~opened["passing"] & ~opened["ending"]))
-        always(m, implies(~under_way, opened["zeros"] == 0), opened["passing"] == (opened["zeros"] != 0))
+        low = len(opened["rest"])
+        passing, at = opened["passing"], opened["word"]
+        end = Mux(passing, Cat(opened["rest"], at[low:] + opened["chunks_left"]), at)[:bits]
+        goes_on = (opened["chunks_left"] != 0) | (opened["rest"] > at[:low])
+        always(m, implies(open_, under_way), implies(passing, under_way & goes_on & (opened["step"] == 0)))
+        always(m, implies(under_way, opened["ending"] == ~open_), implies(under_way & ~open_, passing))
         with m.If(open_):
-            always(m, (opened["word"] + opened["zeros"])[:bits] == word, opened["step"] == step)
-            always(m, implies(opened["zeros"] != 0, step == 0))
+            always(m, end == word, opened["step"] == step)
+
+        # A run's first write in a chunk is fresh and no other, so nothing old stays there and nothing new is lost.
+        chunk = some(m, range(c.activation_depth // CHUNK), "chunk")
+        begun = Signal()  # the last write went there
+        here, there = chunk == write.word[low:], chunk == at[low:]
+        writes = moved & (passing | run.write)
+        with m.If(p.begin):
+            m.d.sync += begun.eq(0)
+        with m.Elif(writes):
+            m.d.sync += begun.eq(here)
+        always(m, implies(writes & here, write.fresh != begun))
+        always(m, implies(moved & ~writes, ~write.fresh))
+        within = (at[:low] != 0) | (opened["step"] != 0)
+        always(m, implies(under_way & there, begun == within))
+        always(m, implies(under_way & begun & ~there, ~within & ((chunk + 1)[: len(chunk)] == at[low:])))
+        for j in range(c.simd):
+            always(m, implies(moved, write.nonzero[j] == (write.banks[j] & run.nonzero[j % GROUP])))

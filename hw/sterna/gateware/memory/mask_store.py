@@ -1,0 +1,79 @@
+"""Masks of the activations: a bit for each, a chunk of all banks in a word."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In
+
+from sterna.gateware.memory.ram import Ram, ReadPort
+from sterna.spec.configuration import CHUNK, Configuration, Primitive
+
+WRITERS = 2
+
+
+def mask_write(configuration: Configuration) -> data.StructLayout:
+    """Masks of one activation word: ``nonzero`` of the banks become one; with ``fresh`` all others of its chunk become
+    zero, else they stay. ``writer``: whose write it is."""
+    return data.StructLayout({
+        "word": (configuration.activation_depth - 1).bit_length(),
+        "nonzero": configuration.simd,
+        "fresh": 1,
+        "writer": range(WRITERS),
+    })  # fmt: skip
+
+
+class MaskStore(wiring.Component):
+    """Read a chunk at a time, written a word at a time.
+
+    A writer begins a chunk with ``fresh`` and leaves it only for another: block RAM that writes whole words gets, with
+    each, what the writer has set in the chunk so far. iCE40's can write single bits, so there nothing is kept.
+    Latency, and what is not defined: as :class:`Ram`.
+    """
+
+    def __init__(self, *, configuration: Configuration):
+        self.configuration = c = configuration
+        self.depth = c.activation_depth // CHUNK
+        super().__init__({
+            "read": In(ReadPort(self.depth, data.ArrayLayout(CHUNK, c.simd))),
+            "enable": In(1),
+            "write": In(mask_write(c)),
+        })  # fmt: skip
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        c, write = self.configuration, self.write
+        bits = CHUNK * c.simd
+        low_bits = (CHUNK - 1).bit_length()
+        position = Signal(CHUNK)  # one-hot: word within its chunk
+        ones = Signal(bits)
+        m.d.comb += [
+            position.eq(1 << write.word[:low_bits]),
+            ones.eq(Cat(position & bit.replicate(CHUNK) for bit in write.nonzero)),
+        ]
+        if c.activation_masks_in is Primitive.BITS:
+            m.submodules.memory = store = memory.Memory(shape=bits, depth=self.depth, init=[], attrs={"no_rw_check": 1})
+            port, read = store.write_port(granularity=1), store.read_port()
+            m.d.comb += [
+                port.en.eq((ones | write.fresh.replicate(bits)) & self.enable.replicate(bits)),
+                port.addr.eq(write.word[low_bits:]),
+                port.data.eq(ones),
+                read.en.eq(self.read.enable),
+                read.addr.eq(self.read.address),
+                self.read.data.eq(read.data),
+            ]
+            return m
+        m.submodules.memory = ram = Ram(shape=bits, depth=self.depth)
+        held = Signal(data.ArrayLayout(bits, WRITERS))
+        masks = ones | Mux(write.fresh, 0, held[write.writer])
+        with m.If(self.enable):
+            m.d.sync += held[write.writer].eq(masks)
+        m.d.comb += [
+            ram.write.enable.eq(self.enable),
+            ram.write.address.eq(write.word[low_bits:]),
+            ram.write.data.eq(masks),
+            ram.read.enable.eq(self.read.enable),
+            ram.read.address.eq(self.read.address),
+            self.read.data.eq(ram.read.data),
+        ]
+        return m

@@ -1,0 +1,57 @@
+"""The masks' store against its definition, whatever holds them."""
+
+import dataclasses
+import random
+from typing import Any
+
+import pytest
+
+from sterna.gateware.memory.mask_store import WRITERS, MaskStore
+from sterna.sim.checks.testbench import simulate
+from sterna.spec.configuration import CHUNK, Configuration, Primitive
+
+C = Configuration(
+    name="t", simd=4, pe=8, weight_depth=16, mask_depth=16, activation_depth=64, parameter_depth=16,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("primitive", [Primitive.BLOCK, Primitive.BITS])
+@pytest.mark.parametrize("seed", range(3))
+def test_two_writers_set_masks_chunk_by_chunk_and_reads_find_them(primitive: Primitive, seed: int) -> None:
+    rng = random.Random(seed)
+    dut = MaskStore(configuration=dataclasses.replace(C, activation_masks_in=primitive))
+    chunks = C.activation_depth // CHUNK
+    masks = [[0] * C.simd for _ in range(chunks)]
+    at: list[int | None] = [None] * WRITERS  # chunk that each writes
+    read: list[tuple[list[int], list[int]]] = []
+
+    async def work(ctx: Any) -> None:
+        for chunk in range(chunks):  # nothing is defined at first
+            ctx.set(dut.write, {"word": CHUNK * chunk, "nonzero": 0, "fresh": 1, "writer": 0})
+            ctx.set(dut.enable, 1)
+            await ctx.tick()
+        for _ in range(500):
+            writer = rng.randrange(WRITERS)
+            fresh = at[writer] is None or rng.random() < 0.1
+            if fresh:
+                at[writer] = rng.choice([k for k in range(chunks) if k not in at])
+            chunk, position, nonzero = at[writer], rng.randrange(CHUNK), rng.randrange(1 << C.simd)
+            assert chunk is not None
+            enable = rng.random() < 0.8
+            if fresh and not enable:
+                at[writer] = None
+            if enable:
+                for j in range(C.simd):
+                    masks[chunk][j] = (0 if fresh else masks[chunk][j]) | (nonzero >> j & 1) << position
+            ctx.set(dut.write, {"word": CHUNK * chunk + position, "nonzero": nonzero, "fresh": fresh, "writer": writer})
+            ctx.set(dut.enable, enable)
+            reading = rng.choice([k for k in range(chunks) if k != chunk])
+            ctx.set(dut.read.enable, 1)
+            ctx.set(dut.read.address, reading)
+            expected = list(masks[reading])
+            await ctx.tick()
+            read.append(([*ctx.get(dut.read.data)], expected))
+
+    simulate(dut, work)
+    assert len(read) == 500
+    assert all(found == expected for found, expected in read)
