@@ -36,13 +36,13 @@ class Core(wiring.Component):
 
     Pipeline of a block: decide · number · address · memory · operands · tree, a cycle a level · accumulate. It holds as
     a whole (``flow`` low) while an output's sums are complete and the one before has not left capture. Scanner and
-    feeders, up to the address, also hold for a cycle (``step`` low) when ``reads`` borrows the activation memory and
-    has waited in vain for a cycle that is free, and when ``write`` brings a block while feeders read others: weights
+    feeders, before the address, also hold for a cycle (``step`` low) when ``reads`` wants the activations' memories and
+    has waited in vain for a cycle that is free, and when ``write`` brings a block while feeders issue others: weights
     may lie in memory with a single port.
 
     Flow: blocks of ``write`` wait while the pipeline holds, with others at the memories' outputs; ``inputs`` gives way
-    to the requantiser at the banks' write ports; ``starts`` is taken when idle; a read is answered two cycles later,
-    one at a time.
+    to the requantiser at the banks' write ports; ``starts`` is taken when idle; a read is answered two cycles after it
+    is taken, one at a time.
     """
 
     def __init__(self, *, configuration: Configuration):
@@ -60,6 +60,7 @@ class Core(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         self._flow, self._step, self._writing = Signal(), Signal(), Signal()
+        self._lend, self._lent_write, self._lent_read = Signal(), Signal(), Signal()
         self._build_memories(m)
         self._build_sequencer(m)
         self._build_feeders(m)
@@ -84,19 +85,19 @@ class Core(wiring.Component):
             m.submodules[f"block_masks_{j}"] = self._block_masks[j]
             m.submodules[f"activations_{j}"] = self._activations[j]
 
-        def connect_region(region: Region, banks: list[Ram]) -> None:
-            depth_bits = (banks[0].depth - 1).bit_length()
-            for j, bank in enumerate(banks):
-                m.d.comb += [
-                    bank.write.enable.eq(
-                        self._writing & (self.write.region == region) & (self.write.address[depth_bits:] == j)
-                    ),
-                    bank.write.address.eq(self.write.address),
-                    bank.write.data.eq(self.write.data),
-                ]
-
-        connect_region(Region.WEIGHTS, self._blocks)
-        connect_region(Region.MASKS, self._block_masks)
+        # Blocks are written at the feeders' addresses, see `_build_reads`.
+        block_bits, mask_bits = (c.weight_depth - 1).bit_length(), (c.mask_depth - 1).bit_length()
+        for j in range(c.simd):
+            blocks_write, masks_write = self._blocks[j].write, self._block_masks[j].write
+            m.d.comb += [
+                blocks_write.enable.eq(self._lent_write & self._flow & (self.write.address[block_bits:] == j)),
+                blocks_write.data.eq(self.write.data),
+                masks_write.enable.eq(
+                    self._writing & (self.write.region == Region.MASKS) & (self.write.address[mask_bits:] == j)
+                ),
+                masks_write.address.eq(self.write.address),
+                masks_write.data.eq(self.write.data),
+            ]
         self._build_parameters(m)
 
     def _build_parameters(self, m: Module) -> None:
@@ -166,9 +167,9 @@ class Core(wiring.Component):
         # Tag of an output's last blocks, stage by stage: issue, address, memory.
         self._final = Signal(3)
         with m.If(self._step):
-            m.d.sync += self._final[:2].eq(Cat(advance, self._final[0]))
+            m.d.sync += self._final[0].eq(advance)
         with m.If(self._flow):
-            m.d.sync += self._final[2].eq(self._final[1] & self._step)
+            m.d.sync += self._final[1:].eq(Cat(self._final[0] & self._step, self._final[1]))
 
         for j, feeder in enumerate(self._feeders):
             m.submodules[f"feeder_{j}"] = feeder
@@ -184,8 +185,13 @@ class Core(wiring.Component):
                 feeder.first_block.eq(self._sequencer.first_block),
                 feeder.step.eq(self._step),
                 feeder.advance.eq(advance),
-                self._blocks[j].read.enable.eq(feeder.read & self._step),
+                feeder.flow.eq(self._flow),
+                feeder.lend.eq(self._lend),
+                feeder.others_block.eq(self.write.address),
+                feeder.others_word.eq(self.reads.payload.word),
+                self._blocks[j].read.enable.eq(feeder.read & self._flow),
                 self._blocks[j].read.address.eq(feeder.block),
+                self._blocks[j].write.address.eq(feeder.block),
             ]
 
     def _build_lanes(self, m: Module) -> None:
@@ -204,7 +210,7 @@ class Core(wiring.Component):
         for j, feeder in enumerate(self._feeders):
             gate = Signal(name=f"gate_{j}")
             with m.If(self._flow):
-                m.d.sync += gate.eq(feeder.read & feeder.present & self._step)
+                m.d.sync += gate.eq(feeder.read & feeder.present)
             m.d.comb += [
                 lanes.gates[j].eq(gate),
                 lanes.activations[j].eq(self._activations[j].read.data),
@@ -273,30 +279,36 @@ class Core(wiring.Component):
         ]
 
     def _build_reads(self, m: Module) -> None:
-        # The link borrows memories for a cycle: the activations' to read, in one in which no feeder reads if that comes
-        # soon; the weights' to write, which may have a single port. Then the feeders wait; that they will is decided a
-        # cycle before, so that the core's pace hangs on nothing that the link says in the same cycle.
+        # The link uses the activations' memories to read and the weights', which may have a single port, to write, at
+        # addresses that go through the feeders' registers: where no feeder has issued, if that comes soon, else the
+        # feeders wait for a cycle. That they will is decided a cycle before, so that the core's pace hangs on nothing
+        # that the link says in the same cycle.
         c = self.configuration
         weights = self.write.valid & (self.write.region == Region.WEIGHTS)
-        wanted = Cat(*(feeder.read for feeder in self._feeders)).any()
-        borrowed, free = Signal(), Signal()
+        writes, asks = Signal(), Signal()
+        forced = Signal()
         patience = Signal(range(READ_PATIENCE + 1))
         reading, bank = Signal(), Signal.like(self.reads.payload.bank)
         held = Signal()
         take = Signal()
         value = Signal(signed(c.act_bits))
+        impatient = weights | (patience == READ_PATIENCE)
+        issued = Cat(*(feeder.issued for feeder in self._feeders)).any()
         m.d.comb += [
-            free.eq(~wanted | borrowed),
-            self._step.eq(self._flow & ~borrowed),
-            self.reads.ready.eq(self._flow & free & ~reading & ~held),
-            take.eq(self.reads.valid & self.reads.ready),
-            self.write.ready.eq((self._flow & free) | (self.write.region != Region.WEIGHTS)),
+            writes.eq(weights & ~self._lent_write),
+            asks.eq(writes | (self.reads.valid & ~self._lent_read & ~reading & ~held)),
+            self._lend.eq(asks & (forced | ~issued)),
+            self._step.eq(self._flow & ~forced),
+            take.eq(self._lent_read & self._flow),
+            self.reads.ready.eq(take),
+            self.write.ready.eq((self._lent_write & self._flow) | (self.write.region != Region.WEIGHTS)),
             self._writing.eq(self.write.valid & self.write.ready),
             self.read_values.valid.eq(held),
             self.read_values.payload.eq(value),
         ]
-        asked = self.reads.valid & ~reading & ~held
-        m.d.sync += borrowed.eq(~(self._flow & free) & (weights | (asked & (borrowed | (patience == READ_PATIENCE)))))
+        m.d.sync += forced.eq(asks & Mux(forced, ~self._flow, issued & impatient))
+        with m.If(self._flow):
+            m.d.sync += [self._lent_write.eq(self._lend & writes), self._lent_read.eq(self._lend & ~writes)]
         m.d.sync += reading.eq(take)
         with m.If(~self.reads.valid | take):
             m.d.sync += patience.eq(0)
@@ -310,8 +322,8 @@ class Core(wiring.Component):
             m.d.sync += held.eq(0)
         for j, feeder in enumerate(self._feeders):
             m.d.comb += [
-                self._activations[j].read.enable.eq((feeder.read & self._step) | take),
-                self._activations[j].read.address.eq(Mux(free, self.reads.payload.word, feeder.word)),
+                self._activations[j].read.enable.eq((feeder.read | self._lent_read) & self._flow),
+                self._activations[j].read.address.eq(feeder.word),
             ]
 
     def _build_counters(self, m: Module) -> None:

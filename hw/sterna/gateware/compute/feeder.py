@@ -24,7 +24,9 @@ class Feeder(wiring.Component):
 
     Flow: everything moves with ``step``. A chunk counts when all feeders have it (``take``), which wants ``room`` in
     each. Addresses follow decisions: everything that only they are made from is kept a cycle later than the masks, so
-    that ``block`` and ``word`` come two cycles after the decision, with ``read`` and ``present``.
+    that ``block`` and ``word`` come two steps after the decision, with ``read`` and ``present``. Others may use the
+    memories: with ``lend`` their addresses come next, in place of a decision that issued nothing or in a cycle without
+    a step.
     Throughput: one position a cycle. Sources: zero-skip masks, SparTen (Gondimalla 2019); queues, EIE (Han 2016).
     """
 
@@ -41,14 +43,18 @@ class Feeder(wiring.Component):
             "no_block_skip": In(1),
             "stored": Out(COUNT_BITS),  # blocks of the chunk that was taken last, two steps later
             # decision
-            "step": In(1),
+            "step": In(1),       # only with flow
             "advance": In(1),    # all feeders are complete: with a step, the next output begins
             "complete": Out(1),  # nothing is left of this output after this cycle
             "issuing": Out(1),   # a position is chosen (and taken if step)
-            # a cycle later
+            # a step later
             "issued": Out(1),
             "held": Out(1),      # a chunk was current
-            # two cycles later
+            # a step later; these move with flow
+            "flow": In(1),
+            "lend": In(1),       # the next address is another's; if there is a flow without step, or nothing was issued
+            "others_block": In((c.weight_depth - 1).bit_length()),
+            "others_word": In((c.activation_depth - 1).bit_length()),
             "read": Out(1),
             "block": Out((c.weight_depth - 1).bit_length()),
             "word": Out((c.activation_depth - 1).bit_length()),
@@ -57,8 +63,9 @@ class Feeder(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        # `alone`: the mask has one position at most
-        chunk = data.StructLayout({"mask": CHUNK, "blocks": CHUNK, "live": CHUNK, "last": 1, "alone": 1})
+        # One position is left at most, and an output ends (`ends`) or does not (`passes`): in flip-flops, because the
+        # pace of all feeders hangs on them.
+        chunk = data.StructLayout({"mask": CHUNK, "blocks": CHUNK, "live": CHUNK, "last": 1, "ends": 1, "passes": 1})
         whole = self.take & ~self.chunk.half
 
         # Arrival: which positions have to be issued.
@@ -68,7 +75,7 @@ class Feeder(wiring.Component):
         activation_mask = Signal(CHUNK)
         # Positions from `shift` on come from the chunk before, if it is not all zero.
         mixed = Cat(Mux(shift.any() & (shift <= k), lower[k], self.activation_mask[k]) for k in range(CHUNK))
-        arrived = Signal(chunk)  # but for `alone`, which is worked out from it
+        arrived = Signal(chunk)  # but for `ends` and `passes`, which are worked out from it
         fresh = Signal()  # it is neither current nor queued nor dropped
         m.d.comb += activation_mask.eq(_rotated(mixed, shift))
         with m.If(self.take):
@@ -94,10 +101,11 @@ class Feeder(wiring.Component):
         before = [current.mask[:k].any() for k in range(CHUNK + 1)]  # is there one below position k?
         leaving, enters, remains = Signal(), Signal(), Signal()
         m.d.comb += [
-            arrived.alone.eq(_fewer(arrived.mask, 2)),
-            self.complete.eq(holding & current.last & current.alone),
-            self.room.eq(~waiting | (current.alone & ~current.last)),
-            leaving.eq(~holding | (current.alone & (~current.last | self.advance))),
+            arrived.ends.eq(fresh & arrived.last & _fewer(arrived.mask, 2)),
+            arrived.passes.eq(fresh & ~arrived.last & _one(arrived.mask)),
+            self.complete.eq(current.ends),
+            self.room.eq(~waiting | current.passes),
+            leaving.eq(~holding | current.passes | (current.ends & self.advance)),
             enters.eq(fresh & (arrived.mask.any() | arrived.last)),
             remains.eq(enters & (waiting | ~leaving)),
         ]
@@ -106,7 +114,8 @@ class Feeder(wiring.Component):
                 fresh.eq(whole | remains),
                 waiting.eq(Mux(whole, remains, waiting & ~leaving)),
                 current.mask.eq(current.mask & Cat(before[:CHUNK])),
-                current.alone.eq(_fewer(current.mask, 3)),
+                current.ends.eq(current.last & _fewer(current.mask, 3)),
+                current.passes.eq(~current.last & _fewer(current.mask, 3)),
             ]
             with m.If(leaving):
                 m.d.sync += [holding.eq(waiting | enters), current.eq(Mux(waiting, queued, arrived))]
@@ -151,16 +160,17 @@ class Feeder(wiring.Component):
             with m.If(came):
                 m.d.sync += [
                     queued_place.eq(arrived_place),
-                    arrived_place.pointer.eq(Mux(rewind, self.first_block, arrived_place.pointer + self.stored)),
+                    arrived_place.pointer.eq(_sum_or(rewind, self.first_block, arrived_place.pointer, self.stored)),
                     arrived_place.word.eq(arrived_word),
                     self.stored.eq(_population(blocks)),
                 ]
             with m.If(left):
                 m.d.sync += current_place.eq(Mux(waited, queued_place, arrived_place))
+        with m.If(self.flow):
             m.d.sync += [
-                self.read.eq(self.issued),
-                self.block.eq(current_place.pointer + issue.rank),
-                self.word.eq(current_place.word + issue.index),
+                self.read.eq(self.issued & self.step),
+                self.block.eq(_sum_or(self.lend, self.others_block, current_place.pointer, issue.rank)),
+                self.word.eq(_sum_or(self.lend, self.others_word, current_place.word, issue.index)),
                 self.present.eq(issue.present),
             ]
 
@@ -168,6 +178,12 @@ class Feeder(wiring.Component):
 def all_room(feeders: Sequence[Feeder], advance: Value) -> Value:
     """Whether all have room for a chunk with a step: where an output ends, each does."""
     return advance | Cat(feeder.room for feeder in feeders).all()
+
+
+def _sum_or(other: Value, instead: Value, long: Value, short: Value) -> Value:
+    """``long + short``, or ``instead``: the bit that chooses stands where ``short`` has none, so that a cell of the
+    carry chain does both."""
+    return Mux(other, instead, (long + Cat(short, other.replicate(len(long) - len(short))))[: len(long)])
 
 
 def _least(before: Any) -> Any:
@@ -189,6 +205,11 @@ def _rotated(bits: Any, by: Any) -> Any:
 
 def _population(bits: Any) -> Any:
     return sum(bits[1:], bits[0])
+
+
+def _one(bits: Value) -> Value:
+    """Whether exactly one bit is set."""
+    return _fewer(bits, 2) & bits.any()
 
 
 def _fewer(bits: Value, than: int) -> Value:

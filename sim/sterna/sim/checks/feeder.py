@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 
 from sterna.gateware.compute.feeder import Feeder, all_room
@@ -17,15 +17,20 @@ from sterna.spec.limits import plane_limits
 CONFIGURATION = Configuration(
     name="test", simd=1, pe=4, weight_depth=2048, mask_depth=256, activation_depth=512, parameter_depth=16
 )
+OTHERS = 0x155
+"""Address at which others use the memories."""
 
 
 class GatedFeeder(wiring.Component):
-    """Scanner and one feeder: it takes chunks when allowed, advances when it is complete, stepped and allowed to."""
+    """Scanner and one feeder: it takes chunks when allowed, advances when it is complete, stepped and allowed to; its
+    memories are lent to others when they may be."""
 
     def __init__(self) -> None:
         self.scanner = Scanner(configuration=CONFIGURATION)
         self.feeder = Feeder(configuration=CONFIGURATION)
         self.step = Signal()
+        self.held = Signal()  # without a step, addresses hold as well
+        self.lend = Signal()  # where it is allowed
         self.allow = Signal()
         self.neighbours = Signal()  # the other feeders have room for a chunk
         self.advanced = Signal()
@@ -41,6 +46,8 @@ class GatedFeeder(wiring.Component):
             self.feeder.chunk.eq(chunks.payload),
             self.feeder.take.eq(chunks.valid & chunks.ready),
             self.feeder.step.eq(self.step),
+            self.feeder.flow.eq(self.step | ~self.held),
+            self.feeder.lend.eq(Mux(self.step, self.lend & ~self.feeder.issued, ~self.held)),
             self.advanced.eq(self.step & self.allow & self.feeder.complete),
             self.feeder.advance.eq(self.allow & self.feeder.complete),
         ]
@@ -153,31 +160,42 @@ def check_case(case: Case, rng: random.Random, simulate: Simulate, *, full_speed
         ctx.set(feeder.first_block, case.first_block)
         ctx.set(feeder.no_activation_skip, case.no_activation_skip)
         ctx.set(feeder.no_block_skip, case.no_block_skip)
+        ctx.set(feeder.others_block, OTHERS)
+        ctx.set(feeder.others_word, OTHERS)
         ended = 0
         ends = [False, False]  # did an output end with the decisions that stand in the two stages behind?
         taken = [False, False]
+        lent = False
         while ended < len(case.outputs):
-            names = (dut.step, dut.advanced, feeder.read, feeder.block, feeder.word, feeder.present, feeder.take,
-                     scanner.chunks.payload, feeder.stored)  # fmt: skip
-            _, _, step, advanced, read, block, word, present, take, chunk, blocks = await ctx.tick().sample(*names)
+            names = (dut.step, feeder.flow, feeder.lend, dut.advanced, feeder.read, feeder.block, feeder.word,
+                     feeder.present, feeder.take, scanner.chunks.payload, feeder.stored)  # fmt: skip
+            sampled = await ctx.tick().sample(*names)
+            step, flow, lend, advanced, read, block, word, present, take, chunk, blocks = sampled[2:]
+            assert not lent or (not read and (block, word) == (OTHERS, OTHERS))
+            if flow:
+                lent = bool(lend)
+                if read:
+                    issues[-1].append((block, word, present))
+                if ends[1]:
+                    ended += 1
+                    issues.append([])
+                ends[1] = False
             if not step:
                 continue
-            if read:
-                issues[-1].append((block, word, present))
-            if ends[1]:
-                ended += 1
-                issues.append([])
             walked["stored"] += blocks * taken[1]
             whole = bool(take and not chunk.half)
             walked["positions"] += whole * int(chunk.positions).bit_count()
             ends, taken = [bool(advanced), ends[0]], [whole, taken[0]]
 
-    stall, steps, allows, neighbours = (1 if full_speed else rng.choice([1, p]) for p in (0.2, 0.5, 0.3, 0.5))
+    chances = (0.2, 0.5, 0.3, 0.5, 0.5, 0.5)
+    stall, steps, allows, neighbours, held, lend = (1 if full_speed else rng.choice([1, p]) for p in chances)
     simulate(
         dut, watch, source(scanner.outputs, case.outputs, rng, 1 - stall),
         steps=random_bits(dut.step, rng, steps),
         allows=random_bits(dut.allow, rng, allows),
         neighbours=random_bits(dut.neighbours, rng, neighbours),
+        held=random_bits(dut.held, rng, held),
+        lend=random_bits(dut.lend, rng, lend),
         activations=memory(Masks(scanner.activation_masks, feeder.activation_mask), case.activation_masks),
         blocks=memory(Masks(scanner.block_masks, feeder.block_mask), case.block_masks),
     )  # fmt: skip

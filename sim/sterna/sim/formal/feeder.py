@@ -34,9 +34,11 @@ class FeederIssues(Property):
         m.submodules.feeder = opened = Opened(f)
         chunk = f.chunk
         free(m, chunk, f.take, f.activation_mask, f.block_mask, f.step, f.advance)
+        free(m, f.flow, f.lend, f.others_block, f.others_word)
         constant(m, f.first_block, f.no_activation_skip, f.no_block_skip)
         ready, advanced = f.step & all_room([f], f.advance), Signal()
         given(m, implies(f.take, ready), implies(f.advance, f.complete))
+        given(m, f.flow | ~f.step, implies(f.flow, Mux(f.step, ~(f.lend & f.issued), f.lend)))
         m.d.comb += advanced.eq(f.advance & f.step)
 
         # What has to be issued of the chunk that comes.
@@ -87,21 +89,25 @@ class FeederIssues(Property):
         empty = (issues.inside == 0) & (ends.inside == 0)
         always(m, implies(opened["holding"], f.issuing | f.complete), implies(empty & f.step, ready))
 
-        # The addresses come two steps after the decision and stand until the next.
+        # The addresses come two steps after the decision and stand until the next, or until others' come.
         due, none = Signal(2), Signal(2)
         expected = Signal(data.ArrayLayout(issue, 2))
+        lent, others = Signal(), Signal(issue)
         with m.If(f.step):
+            m.d.sync += [due[0].eq(issues.leaves), none[0].eq(~f.issuing), expected[0].eq(issues.item)]
+        with m.If(f.flow):
             m.d.sync += [
-                due.eq(Cat(issues.leaves, due)), none.eq(Cat(~f.issuing, none)), expected[0].eq(issues.item),
-                expected[1].eq(expected[0]),
+                due[1].eq(due[0] & f.step), none[1].eq(none[0] | ~f.step), expected[1].eq(expected[0]), lent.eq(f.lend),
+                others.block.eq(f.others_block), others.word.eq(f.others_word),
             ]  # fmt: skip
         shown = expected[1]
         always(m, implies(due[1], f.read & (f.word == shown.word) & (f.present == shown.present)))
         always(m, implies(due[1], f.block == shown.block), implies(none[1], ~f.read))
+        always(m, implies(lent, (f.block == others.block) & (f.word == others.word) & ~f.read))
 
         # Where they are: in the chunk that is current, the queued one, and the one that arrived last. Their places are
         # a step behind: what they are about to be counts.
-        chunks = data.StructLayout({"mask": CHUNK, "blocks": CHUNK, "live": CHUNK, "last": 1, "alone": 1})
+        chunks = data.StructLayout({"mask": CHUNK, "blocks": CHUNK, "live": CHUNK, "last": 1, "ends": 1, "passes": 1})
         current, queued, fresh = (data.View(chunks, opened[name]) for name in ("current", "queued", "arrived"))
         place = data.StructLayout({"pointer": block_bits, "word": word_bits})
         places = {name: data.View(place, opened[f"{name}_place"]) for name in ("current", "queued", "arrived")}
@@ -125,10 +131,11 @@ class FeederIssues(Property):
         held = (
             (opened["holding"], current, first), (opened["waiting"], queued, second), (opened["fresh"], fresh, last),
         )  # fmt: skip
-        always(m, implies(opened["waiting"], opened["holding"]))
+        always(m, implies(opened["waiting"], opened["holding"]), implies(~opened["holding"], ~current.ends))
         for there, chunk_, _ in held[:2]:
             always(m, implies(there, chunk_.last | chunk_.mask.any()))
-            always(m, implies(there, chunk_.alone == (population(chunk_.mask) <= 1)))
+            always(m, implies(there, chunk_.ends == (chunk_.last & (population(chunk_.mask) <= 1))))
+            always(m, implies(there, chunk_.passes == (~chunk_.last & (population(chunk_.mask) <= 1))))
         counts = [Mux(there, population(chunk_.mask), 0) for there, chunk_, _ in held]
         always(m, issues.inside == sum(counts[1:], counts[0]))
         closing = [there & chunk_.last for there, chunk_, _ in held]
