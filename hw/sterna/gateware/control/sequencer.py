@@ -29,7 +29,8 @@ class Sequencer(wiring.Component):
     drain).
     The next op's descriptor is read while the last outputs of an op drain. An op begins when the one before has written
     its last activation (``op_done``): it may read what that wrote. What the pipeline uses of a descriptor (``place``,
-    ``first_block`` … ``maximum``) changes only then, with ``begin``.
+    ``first_block``, ``first_parameter`` … ``maximum``) changes only then, with ``begin``; ``first_mask`` before, when
+    the scanner has taken the last output.
 
     Between runs the descriptor at the program's begin is read, again after each word that is loaded.
 
@@ -107,7 +108,7 @@ class Sequencer(wiring.Component):
         fraction_start, fraction_step = op_field("fraction", bank_bits), op_field("fraction_step", bank_bits)
         next_tail, next_slotted = op_field("tail_groups"), op_field("slotted")
         next_block = op_field("weights", self.first_block.shape().width)
-        next_mask = op_field("masks", self.first_mask.shape().width)
+        m.d.comb += self.first_mask.eq(op_field("masks", self.first_mask.shape().width))
         next_parameter = op_field("parameters", self.first_parameter.shape().width)
         next_minimum, next_maximum = op_field("minimum", c.act_bits), op_field("maximum", c.act_bits)
         next_place = {
@@ -199,9 +200,7 @@ class Sequencer(wiring.Component):
             with m.State("FETCH"):
                 # A new op's descriptor is read ahead: while the last outputs of an op drain, and between runs.
                 m.d.comb += [self.program.enable.eq(~fetched), self.start.ready.eq(~self.running)]
-                with m.If(~self.running & (self.loading | (self.start.valid & (asked.entry != 0)))):
-                    m.d.sync += [counter.eq(Mux(self.loading, 0, asked.entry)), index.eq(0)]
-                with m.Elif(~fetched):
+                with m.If(~fetched):
                     m.d.sync += [counter.eq(counter + 1), index.eq(index + 1)]
                     with m.If(index == OP_WORDS):
                         m.d.sync += first_plane.eq(Mux(new_op, counter, first_plane))
@@ -216,7 +215,6 @@ class Sequencer(wiring.Component):
                             window.eq(start_window),
                             fraction.eq(fraction_start),
                             self.first_block.eq(next_block),
-                            self.first_mask.eq(next_mask),
                             self.first_parameter.eq(next_parameter),
                             self.tail_groups.eq(next_tail),
                             self.minimum.eq(next_minimum),
@@ -227,6 +225,8 @@ class Sequencer(wiring.Component):
                             writing.eq(1),
                         ]
                         m.next = "SCHEDULE"
+                with m.If(~self.running & (self.loading | (self.start.valid & (asked.entry != 0)))):
+                    m.d.sync += [counter.eq(Mux(self.loading, 0, asked.entry)), index.eq(0)]
             with m.State("SCHEDULE"):
                 m.d.comb += self.outputs.valid.eq(1)
                 with m.If(taken):

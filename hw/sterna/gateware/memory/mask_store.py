@@ -3,9 +3,10 @@
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
+from sterna.gateware.memory.bit_ram import BitRam
 from sterna.gateware.memory.ram import Ram, ReadPort
 from sterna.spec.configuration import CHUNK, Configuration, Primitive
 
@@ -52,15 +53,15 @@ class MaskStore(wiring.Component):
             ones.eq(Cat(position & bit.replicate(CHUNK) for bit in write.nonzero)),
         ]
         if c.activation_masks_in is Primitive.BITS:
-            m.submodules.memory = store = memory.Memory(shape=bits, depth=self.depth, init=[], attrs={"no_rw_check": 1})
-            port, read = store.write_port(granularity=1), store.read_port()
+            m.submodules.memory = bit_ram = BitRam(width=bits, depth=self.depth)
             m.d.comb += [
-                port.en.eq((ones | write.fresh.replicate(bits)) & self.enable.replicate(bits)),
-                port.addr.eq(write.word[low_bits:]),
-                port.data.eq(ones),
-                read.en.eq(self.read.enable),
-                read.addr.eq(self.read.address),
-                self.read.data.eq(read.data),
+                bit_ram.enable.eq(self.enable),
+                bit_ram.bits.eq(ones | write.fresh.replicate(bits)),
+                bit_ram.address.eq(write.word[low_bits:]),
+                bit_ram.data.eq(ones),
+                bit_ram.read.enable.eq(self.read.enable),
+                bit_ram.read.address.eq(self.read.address),
+                self.read.data.eq(bit_ram.read.data),
             ]
             return m
         m.submodules.memory = ram = Ram(shape=bits, depth=self.depth)
