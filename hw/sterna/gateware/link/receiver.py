@@ -4,18 +4,21 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from sterna.gateware.link.cobs import CobsDecoder
+from sterna.gateware.link.cobs import CobsDecoder, unstuffed_byte
 from sterna.gateware.link.crc import Crc32c
 from sterna.gateware.link.layouts import received_byte
+from sterna.gateware.stream_register import StreamRegister
 from sterna.spec.frames import CRC_BYTES, MAX_CONTENT, WINDOW_BYTES, WINDOW_FRAMES
 
 RING_BYTES = 1024
 PREFIX_BYTES = 2
 BEFORE_CONTENT = -CRC_BYTES % (1 << MAX_CONTENT.bit_length())
 START_BYTES = 8 + CRC_BYTES
-# While the first frame of a full window waits (a START, at worst), its bytes have left the ring; the others, the
-# prefix of the frame after them and one byte that tells full from empty must fit.
-assert WINDOW_BYTES - START_BYTES + WINDOW_FRAMES * PREFIX_BYTES + 1 <= RING_BYTES
+SPARE = 2
+"""Bytes of the ring that stay free: one tells full from empty, one may be taken before a flip-flop tells of it."""
+# While the first frame of a full window waits (a START, at worst), its bytes have left the ring; the others and the
+# prefix of the frame after them must fit.
+assert WINDOW_BYTES - START_BYTES + WINDOW_FRAMES * PREFIX_BYTES + SPARE <= RING_BYTES
 
 
 class FrameReceiver(wiring.Component):
@@ -25,8 +28,8 @@ class FrameReceiver(wiring.Component):
     and a length in range, the length is written into the gap and the frame becomes visible downstream; else the ring
     forgets it. So nothing downstream ever sees a damaged frame, and knows a frame's length from its first byte on.
 
-    Latency: a frame's first byte leaves 6 cycles after its delimiter. Throughput: one byte per cycle; about 6 cycles
-    per frame on top. Flow control: valid/ready both ways; ``i`` stalls while the ring is full, and then only until
+    Latency: a frame's first byte leaves 9 cycles after its delimiter. Throughput: one byte in two cycles; about 6
+    cycles per frame on top. Flow control: valid/ready both ways; ``i`` stalls while the ring is full, and then only until
     ``o`` is taken: a frame that is still open never fills it. Bad input: frames with wrong stuffing, length or CRC are
     dropped and counted; the next delimiter starts anew. Cost: 306 LUT4, 162 FF, 2 EBR on iCE40.
 
@@ -51,7 +54,11 @@ class FrameReceiver(wiring.Component):
         m.submodules.crc = crc = Crc32c()
         m.submodules.ring = ring = memory.Memory(shape=8, depth=RING_BYTES, init=[], attrs={"no_rw_check": 1})
         write, read = ring.write_port(), ring.read_port()
+        m.submodules.unstuffed = unstuffed = StreamRegister(unstuffed_byte())
         wiring.connect(m, wiring.flipped(self.i), decoder.i)
+        wiring.connect(m, decoder.o, unstuffed.i)
+        byte, byte_ready = unstuffed.o, Signal()
+        m.d.comb += byte.ready.eq(byte_ready)
 
         # The ring holds, from `reader` on, whole frames as `length u16 · content · CRC`, up to `committed`; then the
         # open frame up to `writer`. At the end of a good frame the two pointers change places: the length is written
@@ -60,23 +67,27 @@ class FrameReceiver(wiring.Component):
         reader = Signal(pointer)
         writer = Signal(pointer)
         committed = Signal(pointer)
-        behind_writer = Signal(pointer)
+        spare = Signal(pointer)
         room = Signal()
         advance, recall = Signal(), Signal()
-        m.d.comb += [behind_writer.eq(writer + 1), room.eq(behind_writer != reader), write.addr.eq(writer)]
+        m.d.comb += [spare.eq(reader + ~writer), write.addr.eq(writer)]
+        m.d.sync += room.eq((spare >= SPARE) & ~recall)
         with m.If(recall):
             m.d.sync += writer.eq(committed)
         with m.Elif(advance):
-            m.d.sync += writer.eq(behind_writer)
+            m.d.sync += writer.eq(writer + 1)
 
         # Content bytes so far. Starts below zero, so that the CRC does not count, and stays one above the maximum in
         # frames that are too long: their further bytes go nowhere.
         length = Signal(MAX_CONTENT.bit_length(), init=BEFORE_CONTENT)
         too_long = Signal()
         clear = Signal()
-        m.d.comb += [too_long.eq(length == MAX_CONTENT + 1), crc.start.eq(clear), crc.data.eq(decoder.o.payload.data)]
+        m.d.comb += [crc.start.eq(clear), crc.data.eq(byte.payload.data)]
         with m.If(clear):
-            m.d.sync += length.eq(BEFORE_CONTENT)
+            m.d.sync += [length.eq(BEFORE_CONTENT), too_long.eq(0)]
+        # Whether the frame is good if it ends: a cycle late, but no byte comes in the cycle after another.
+        good = Signal()
+        m.d.sync += good.eq(crc.matched & (length >= 2) & (length <= MAX_CONTENT))
 
         publishing = Signal()  # the committed pointer runs ahead of the length
         with m.FSM():
@@ -85,13 +96,14 @@ class FrameReceiver(wiring.Component):
                     m.d.comb += advance.eq(1)
                     m.next = following
             with m.State("TAKE"):
-                m.d.comb += [decoder.o.ready.eq(room | too_long | decoder.o.payload.end),
-                             write.data.eq(decoder.o.payload.data)]  # fmt: skip
-                with m.If(decoder.o.valid):
-                    with m.If(decoder.o.payload.end):
+                m.d.comb += [
+                    byte_ready.eq(room | too_long | byte.payload.end),
+                    write.data.eq(byte.payload.data),
+                ]
+                with m.If(byte.valid):
+                    with m.If(byte.payload.end):
                         m.d.comb += recall.eq(1)
-                        in_range = (length >= 2) & (length <= MAX_CONTENT)
-                        with m.If(crc.matched & in_range & ~decoder.o.payload.error):
+                        with m.If(good & ~byte.payload.error):
                             m.d.sync += committed.eq(writer)
                             m.next = "LENGTH LOW"
                         with m.Else():
@@ -100,7 +112,7 @@ class FrameReceiver(wiring.Component):
                             m.next = "GAP LOW"
                     with m.Elif(room & ~too_long):
                         m.d.comb += [advance.eq(1), write.en.eq(1), crc.valid.eq(1)]
-                        m.d.sync += length.eq(length + 1)
+                        m.d.sync += [length.eq(length + 1), too_long.eq(length == MAX_CONTENT)]
             with m.State("LENGTH LOW"):
                 m.d.comb += [publishing.eq(1), advance.eq(1), write.en.eq(1), write.data.eq(length[:8])]
                 m.next = "LENGTH HIGH"
@@ -113,15 +125,16 @@ class FrameReceiver(wiring.Component):
         loaded = Signal()
         left = Signal(len(self.o.payload.left))
         take = Signal()
+        there = Signal()  # a byte to load, in a flip-flop: never in two cycles running
+        m.d.sync += there.eq((reader != committed) & ~publishing & ~read.en)
         m.d.comb += [
             read.addr.eq(reader),
-            read.en.eq((reader != committed) & ~publishing & (~loaded | take)),
+            read.en.eq(there & ~loaded),
             self.o.payload.data.eq(read.data),
             self.o.payload.left.eq(left),
             self.o.payload.last.eq(left == 1),
         ]
-        with m.If(read.en | take):
-            m.d.sync += loaded.eq(read.en)
+        m.d.sync += loaded.eq(read.en | (loaded & ~take))
         with m.If(read.en):
             m.d.sync += reader.eq(reader + 1)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 
-from sterna.gateware.link.receiver import RING_BYTES, FrameReceiver
+from sterna.gateware.link.receiver import RING_BYTES, SPARE, FrameReceiver
 from sterna.sim.formal.opened import Opened
 from sterna.sim.formal.property import Property, always, free, given, held, implies, some
 from sterna.spec.frames import CRC_BYTES, MAX_CONTENT
@@ -34,7 +34,7 @@ class ReceiverFrames(Property):
         free(m, receiver.i.valid, receiver.i.payload, receiver.o.ready)
         given(m, held(m, receiver.i, "i"))
         committed, state = opened["committed"], opened["fsm_state"]
-        byte, valid, ready = opened["decoder.o__payload"], opened["decoder.o__valid"], opened["o__ready"]
+        byte, valid, ready = (opened[name] for name in ("unstuffed.o__payload", "unstuffed.o__valid", "byte_ready"))
         data, end, error = byte[:8], byte[8], byte[9]
 
         # The open frame: its bytes, one above the longest standing for all that are longer. Those of a frame that is
@@ -53,6 +53,11 @@ class ReceiverFrames(Property):
         with m.Elif(taken):
             m.d.sync += count.eq(Mux(count == LONGEST + 2, count, count + 1))
         m.d.sync += fresh.eq(opened["clear"] | (fresh & ~opened["valid"]))
+        moved = Signal()  # length and CRC, in the cycle before
+        m.d.sync += moved.eq(opened["clear"] | opened["valid"])
+        in_range = (opened["length"] >= 2) & (opened["length"] <= MAX_CONTENT)
+        always(m, moved | (opened["good"] == (opened["crc.matched"] & in_range)))
+        always(m, implies(moved, (state == GAP_LOW) | ~valid))
         always(
             m, opened["valid"] == (taken & ~end & (count <= LONGEST)), implies(opened["valid"], opened["data"] == data)
         )
@@ -93,12 +98,14 @@ def flow_invariants(m: Module, opened: Opened, count: Value, length: Value) -> N
     gap = Mux(state == GAP_LOW, 0, Mux(state == GAP_HIGH, 1, PREFIX + stored))
     publishing = (state == LENGTH_LOW) | (state == LENGTH_HIGH)
     always(m, state <= LENGTH_HIGH, count <= LONGEST + 2, implies(state != TAKE, count == 0))
+    always(m, implies(opened["room"], opened["spare"] != 0), opened["too_long"] == (stored == LONGEST + 1))
     with m.If(publishing):
         start = (committed - PREFIX - length)[:bits]
         always(m, length >= 2 + CRC_BYTES, length <= LONGEST, opened["length"] == (length - CRC_BYTES)[:10])
         always(m, writer == (start + (state == LENGTH_HIGH))[:bits])
-        always(m, (start - reader)[:bits] + PREFIX + length < RING_BYTES)
+        always(m, (start - reader)[:bits] + PREFIX + length < RING_BYTES, implies(opened["there"], reader != start))
     with m.Else():
+        always(m, implies(opened["there"], reader != committed))
         always(m, writer == (committed + gap)[:bits], opened["length"] == (stored - CRC_BYTES)[:10])
         always(m, (committed - reader)[:bits] + gap < RING_BYTES)
 
@@ -109,7 +116,7 @@ class ReceiverFlow(Property):
 
     depth = 2
 
-    def __init__(self, receiver: Any = FrameReceiver, *, patience: int = 8) -> None:
+    def __init__(self, receiver: Any = FrameReceiver, *, patience: int = 19) -> None:
         super().__init__()
         self.patience = patience
         self.receiver = receiver()
@@ -119,7 +126,7 @@ class ReceiverFlow(Property):
         m.submodules.receiver = opened = Opened(receiver)
         free(m, receiver.i.valid, receiver.i.payload, receiver.o.ready)
         given(m, held(m, receiver.i, "i"))
-        byte, valid, ready = opened["decoder.o__payload"], opened["decoder.o__valid"], opened["o__ready"]
+        byte, valid, ready = (opened[name] for name in ("unstuffed.o__payload", "unstuffed.o__valid", "byte_ready"))
         count, length = Signal(range(LONGEST + 3)), Signal(range(LONGEST + 3))
         with m.If(valid & ready):
             m.d.sync += count.eq(Mux(byte[8], 0, Mux(count == LONGEST + 2, count, count + 1)))
@@ -127,10 +134,14 @@ class ReceiverFlow(Property):
                 m.d.sync += length.eq(count)
         flow_invariants(m, opened, count, length)
 
-        waits = Signal(range(16))
+        waits = Signal(range(32))
         m.d.sync += waits.eq(Mux(receiver.i.valid & ~receiver.i.ready & receiver.o.ready, waits + 1, 0))
         always(m, waits <= self.patience)
-        # Each state passes on within a cycle, or two if the ring was full: the reader then frees a byte at once.
-        state, full = opened["fsm_state"], ~opened["room"]
-        for at, most in ((LENGTH_LOW, 1), (LENGTH_HIGH, 2), (GAP_LOW, 4), (GAP_HIGH, 6), (TAKE, 8)):
-            always(m, implies(state == at, waits <= most - full))
+        # Each state passes on when there is room, which is so many cycles away while the reader goes on.
+        state, full, there, loaded = (opened[name] for name in ("fsm_state", "unstuffed.full", "there", "loaded"))
+        reads = Mux(there & ~loaded, 2, 3) + Mux(opened["spare"] == 0, 2, 0)  # of each byte: two cycles
+        away = Mux(opened["room"], 0, Mux((opened["spare"] >= SPARE) & ~opened["recall"], 1, reads))
+        with m.If(full):  # else the host waits no longer
+            always(m, state != LENGTH_LOW, implies(state == LENGTH_HIGH, waits == 0))
+            for at, most in ((GAP_LOW, 6), (GAP_HIGH, 12), (TAKE, 18)):
+                always(m, implies(state == at, waits <= most - away))
