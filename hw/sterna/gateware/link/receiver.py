@@ -29,7 +29,7 @@ class FrameReceiver(wiring.Component):
     forgets it. So nothing downstream ever sees a damaged frame, and knows a frame's length from its first byte on.
 
     Latency: a frame's first byte leaves 9 cycles after its delimiter. Throughput: one byte in two cycles; about 6
-    cycles per frame on top. Flow control: valid/ready both ways; ``i`` stalls while the ring is full, and then only until
+    cycles per frame on top. Flow control: valid/ready both ways; ``i`` stalls while the ring is full, then only until
     ``o`` is taken: a frame that is still open never fills it. Bad input: frames with wrong stuffing, length or CRC are
     dropped and counted; the next delimiter starts anew. Cost: 306 LUT4, 162 FF, 2 EBR on iCE40.
 
