@@ -60,7 +60,7 @@ class Core(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         self._flow, self._step, self._writing = Signal(), Signal(), Signal()
-        self._lend, self._lent_write, self._lent_read = Signal(), Signal(), Signal()
+        self._lend, self._lent_write, self._lent_read, self._forced = Signal(), Signal(), Signal(), Signal()
         self._build_memories(m)
         self._build_sequencer(m)
         self._build_feeders(m)
@@ -158,7 +158,7 @@ class Core(wiring.Component):
         self._taken = take = Signal()
         advance = Signal()
         m.d.comb += [
-            chunks.ready.eq(self._step & all_room(self._feeders, advance)),
+            chunks.ready.eq(self._flow & (~self._forced & all_room(self._feeders, advance))),
             take.eq(chunks.valid & chunks.ready),
             self._activation_masks.read.enable.eq(masks.enable),
             self._activation_masks.read.address.eq(masks.address),
@@ -273,6 +273,7 @@ class Core(wiring.Component):
         m.d.comb += [
             masks.enable.eq(writing),
             masks.write.word.eq(chosen.word),
+            masks.write.banks.eq(chosen.banks),
             masks.write.nonzero.eq(chosen.nonzero),
             masks.write.fresh.eq(chosen.fresh),
             masks.write.writer.eq(~outputs.write.valid),
@@ -286,7 +287,7 @@ class Core(wiring.Component):
         c = self.configuration
         weights = self.write.valid & (self.write.region == Region.WEIGHTS)
         writes, asks = Signal(), Signal()
-        forced = Signal()
+        forced = self._forced
         patience = Signal(range(READ_PATIENCE + 1))
         reading, bank = Signal(), Signal.like(self.reads.payload.bank)
         held = Signal()

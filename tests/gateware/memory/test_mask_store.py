@@ -27,7 +27,7 @@ def test_two_writers_set_masks_chunk_by_chunk_and_reads_find_them(primitive: Pri
 
     async def work(ctx: Any) -> None:
         for chunk in range(chunks):  # nothing is defined at first
-            ctx.set(dut.write, {"word": CHUNK * chunk, "nonzero": 0, "fresh": 1, "writer": 0})
+            ctx.set(dut.write, {"word": CHUNK * chunk, "banks": 15, "nonzero": 0, "fresh": 1, "writer": 0})
             ctx.set(dut.enable, 1)
             await ctx.tick()
         for _ in range(500):
@@ -35,15 +35,18 @@ def test_two_writers_set_masks_chunk_by_chunk_and_reads_find_them(primitive: Pri
             fresh = at[writer] is None or rng.random() < 0.1
             if fresh:
                 at[writer] = rng.choice([k for k in range(chunks) if k not in at])
-            chunk, position, nonzero = at[writer], rng.randrange(CHUNK), rng.randrange(1 << C.simd)
+            chunk, position = at[writer], rng.randrange(CHUNK)
+            banks, nonzero = rng.randrange(1 << C.simd), rng.randrange(1 << C.simd)
             assert chunk is not None
             enable = rng.random() < 0.8
             if fresh and not enable:
                 at[writer] = None
             if enable:
                 for j in range(C.simd):
-                    masks[chunk][j] = (0 if fresh else masks[chunk][j]) | (nonzero >> j & 1) << position
-            ctx.set(dut.write, {"word": CHUNK * chunk + position, "nonzero": nonzero, "fresh": fresh, "writer": writer})
+                    masks[chunk][j] = (0 if fresh else masks[chunk][j]) | ((banks & nonzero) >> j & 1) << position
+            word = CHUNK * chunk + position
+            write = {"word": word, "banks": banks, "nonzero": nonzero, "fresh": fresh, "writer": writer}
+            ctx.set(dut.write, write)
             ctx.set(dut.enable, enable)
             reading = rng.choice([k for k in range(chunks) if k != chunk])
             ctx.set(dut.read.enable, 1)

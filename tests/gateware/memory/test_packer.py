@@ -101,7 +101,7 @@ def test_runs_land_in_their_banks_with_their_masks_under_random_stalls(seed: int
             chunk = write["word"] // CHUNK
             if write["fresh"]:
                 masks[j][chunk] = 0
-            if write["nonzero"] >> j & 1:
+            if (write["banks"] & write["nonzero"]) >> j & 1:
                 masks[j][chunk] |= 1 << write["word"] % CHUNK  # type: ignore[operator]
     assert len(finished) == len(runs)
     assert values == expected_values

@@ -124,7 +124,7 @@ class Feeder(wiring.Component):
 
         # Decision.
         lowest = Signal(CHUNK)
-        issue = Signal(data.StructLayout({"rank": OFFSET_BITS, "index": OFFSET_BITS, "present": 1}))
+        issue = Signal(data.StructLayout({"below": CHUNK - 1, "index": OFFSET_BITS, "present": 1}))
         m.d.comb += [
             lowest.eq(current.mask & ~Cat(before[:CHUNK])),
             self.issuing.eq(holding & before[CHUNK]),
@@ -133,7 +133,7 @@ class Feeder(wiring.Component):
             m.d.sync += [
                 self.issued.eq(self.issuing),
                 self.held.eq(holding),
-                issue.rank.eq(_population((current.blocks & ~Cat(before[1:]))[: CHUNK - 1])),
+                issue.below.eq((current.blocks & ~Cat(before[1:]))[: CHUNK - 1]),  # the chunk's blocks before this one
                 issue.index.eq(_least(before)),
                 issue.present.eq((current.live & lowest).any()),
             ]
@@ -166,10 +166,11 @@ class Feeder(wiring.Component):
                 ]
             with m.If(left):
                 m.d.sync += current_place.eq(Mux(waited, queued_place, arrived_place))
+        blocks_below = _population(issue.below)[:OFFSET_BITS]
         with m.If(self.flow):
             m.d.sync += [
                 self.read.eq(self.issued & self.step),
-                self.block.eq(_sum_or(self.lend, self.others_block, current_place.pointer, issue.rank)),
+                self.block.eq(_sum_or(self.lend, self.others_block, current_place.pointer, blocks_below)),
                 self.word.eq(_sum_or(self.lend, self.others_word, current_place.word, issue.index)),
                 self.present.eq(issue.present),
             ]

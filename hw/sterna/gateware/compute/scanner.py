@@ -83,13 +83,14 @@ class Scanner(wiring.Component):
         unaligned = word[:OFFSET_BITS].any()
         half = unaligned & ~halfway
         row_end = chunks_left == 0
-        scan = Signal()
+        free, moves = Signal(), Signal()  # what hangs on the pace of the feeders comes last in each term
         m.d.comb += [
-            scan.eq(busy & (~self.chunks.valid | self.chunks.ready)),
+            free.eq(~self.chunks.valid | self.chunks.ready),
+            moves.eq(~busy | (~half & free)),
             self.outputs.ready.eq(~busy),
-            self.activation_masks.enable.eq(scan),
+            self.activation_masks.enable.eq(busy & free),
             self.activation_masks.address.eq(word[OFFSET_BITS:] + (unaligned & halfway)),
-            self.block_masks.enable.eq(scan & ~half),
+            self.block_masks.enable.eq(busy & ~half & free),
             self.block_masks.address.eq(mask_pointer),
         ]
         # Registers that load or count: subtracting the bit that chooses puts both into the cells of the carry chain.
@@ -106,15 +107,15 @@ class Scanner(wiring.Component):
                 tail.eq(request.tail),
                 pitch.eq(request.pitch),
             ]
-        with m.If(scan):
+        with m.If(busy & free):
             m.d.sync += halfway.eq(half | (unaligned & ~row_end))
             with m.If(~half):
                 m.d.sync += rewind.eq(0)
                 with m.If(row_end):
                     m.d.sync += busy.eq(rows_left != 0)
-        with m.If(Mux(busy, scan & ~half, self.outputs.valid & request.rewind)):
+        with m.If(Mux(busy, ~half & free, self.outputs.valid & request.rewind)):
             m.d.sync += mask_pointer.eq(Mux(busy, mask_pointer - busy.replicate(len(mask_pointer)), self.first_mask))
-        with m.If(~busy | (scan & ~half)):
+        with m.If(moves):
             m.d.sync += [
                 upper.eq(Mux(on, upper - on.replicate(len(upper)), start[OFFSET_BITS:])),
                 chunks_left.eq(
@@ -129,9 +130,9 @@ class Scanner(wiring.Component):
                 ]
 
         chunk = self.chunks.payload
-        with m.If(~self.chunks.valid | self.chunks.ready):
+        with m.If(free):
             m.d.sync += [
-                self.chunks.valid.eq(scan),
+                self.chunks.valid.eq(busy),
                 chunk.half.eq(half),
                 chunk.word.eq(word),
                 chunk.positions.eq(Mux(row_end, (2 << tail) - 1, (1 << CHUNK) - 1)),

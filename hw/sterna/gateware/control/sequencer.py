@@ -151,9 +151,9 @@ class Sequencer(wiring.Component):
         moved = fraction + fraction_step
         window = Signal(word_bits)  # of this plane, in a register while there is only one
         next_window = Signal(word_bits)
-        m.d.comb += next_window.eq(
-            window + Mux(last_column, step_row, step_x + (fractional & moved[bank_bits : bank_bits + 1]))
-        )
+        stride = Signal(word_bits)  # to the next pixel of the row; settled like the flags above
+        m.d.sync += stride.eq(step_x + (fractional & moved[bank_bits : bank_bits + 1]))
+        m.d.comb += next_window.eq(window + Mux(last_column, step_row, stride))
 
         output = self.outputs.payload
         tags, request = output.tags, output.request
@@ -196,10 +196,14 @@ class Sequencer(wiring.Component):
                 self.no_block_skip.eq(asked.no_block_skip),
                 self.running.eq(1),
             ]
+        begins = Signal()
+        m.d.sync += self.begin.eq(begins)
         with m.FSM(name="phase"):
             with m.State("FETCH"):
                 # A new op's descriptor is read ahead: while the last outputs of an op drain, and between runs.
                 m.d.comb += [self.program.enable.eq(~fetched), self.start.ready.eq(~self.running)]
+                with m.If(new_op):
+                    m.d.sync += fraction.eq(fraction_start)
                 with m.If(~fetched):
                     m.d.sync += [counter.eq(counter + 1), index.eq(index + 1)]
                     with m.If(index == OP_WORDS):
@@ -209,11 +213,10 @@ class Sequencer(wiring.Component):
                         m.d.sync += window.eq(Mux(first_pixel, start_window, kept_window))
                         m.next = "SCHEDULE"
                     with m.Elif(self.running & (~writing | self.op_done)):
-                        m.d.comb += self.begin.eq(1)
+                        m.d.comb += begins.eq(1)
                         m.d.sync += [
                             counter.eq(counter + 1),
                             window.eq(start_window),
-                            fraction.eq(fraction_start),
                             self.first_block.eq(next_block),
                             self.first_parameter.eq(next_parameter),
                             self.tail_groups.eq(next_tail),
@@ -284,7 +287,7 @@ class Sequencer(wiring.Component):
 
         # With `begin` the packer takes the place as it was loaded; it uses gap and trail until the op is done.
         place = Signal(run_place(c))
-        with m.If(self.begin):
+        with m.If(begins):
             m.d.sync += [place[name].eq(register) for name, register in next_place.items()]
         m.d.comb += [
             self.place.word.eq(next_place["word"] + Mux(next_slotted, offset, 0)),

@@ -14,10 +14,11 @@ WRITERS = 2
 
 
 def mask_write(configuration: Configuration) -> data.StructLayout:
-    """Masks of one activation word: ``nonzero`` of the banks become one; with ``fresh`` all others of its chunk become
-    zero, else they stay. ``writer``: whose write it is."""
+    """Masks of one activation word: those of ``banks`` whose value is ``nonzero`` become one; with ``fresh`` all others
+    of its chunk become zero, else they stay. ``writer``: whose write it is."""
     return data.StructLayout({
         "word": (configuration.activation_depth - 1).bit_length(),
+        "banks": configuration.simd,
         "nonzero": configuration.simd,
         "fresh": 1,
         "writer": range(WRITERS),
@@ -50,7 +51,7 @@ class MaskStore(wiring.Component):
         ones = Signal(bits)
         m.d.comb += [
             position.eq(1 << write.word[:low_bits]),
-            ones.eq(Cat(position & bit.replicate(CHUNK) for bit in write.nonzero)),
+            ones.eq(Cat(position & (b & n).replicate(CHUNK) for b, n in zip(write.banks, write.nonzero, strict=True))),
         ]
         if c.activation_masks_in is Primitive.BITS:
             m.submodules.memory = bit_ram = BitRam(width=bits, depth=self.depth)

@@ -27,8 +27,8 @@ def run_place(configuration: Configuration) -> data.StructLayout:
 
 
 def bank_write(configuration: Configuration) -> data.StructLayout:
-    """One word's worth of writes: ``banks`` that take their value, those of them whose value is not zero, and whether
-    all other masks of the word's chunk become zero (``fresh``)."""
+    """One word's worth of writes: ``banks`` that take their value, which values are not zero, and whether all other
+    masks of the word's chunk become zero (``fresh``)."""
     c = configuration
     return data.StructLayout({
         "word": (c.activation_depth - 1).bit_length(),
@@ -95,7 +95,7 @@ class Packer(wiring.Component):
             m.d.comb += [
                 write.banks[j].eq(wrote & (step == j // self.group)),
                 write.values[j].eq(run.values[r]),
-                write.nonzero[j].eq(write.banks[j] & run.nonzero[r]),
+                write.nonzero[j].eq(run.nonzero[r]),
             ]
 
         reach = Signal(len(word) + 1)

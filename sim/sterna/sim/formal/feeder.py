@@ -154,10 +154,10 @@ class FeederIssues(Property):
 
         # Between decision and address: the number within its chunk, whose place is not yet another's.
         between = data.View(
-            data.StructLayout({"rank": 3, "index": 3, "present": 1}), opened["issue"]
+            data.StructLayout({"below": CHUNK - 1, "index": 3, "present": 1}), opened["issue"]
         )  # fmt: skip
         with m.If(due[0]):
             always(m, f.issued, between.present == expected[0].present)
             always(m, (places["current"].word + between.index)[:word_bits] == expected[0].word)
-            always(m, (places["current"].pointer + between.rank)[:block_bits] == expected[0].block)
+            always(m, (places["current"].pointer + population(between.below))[:block_bits] == expected[0].block)
         always(m, implies(none[0], ~f.issued))

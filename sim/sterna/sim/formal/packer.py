@@ -70,7 +70,7 @@ class PackerPlaces(Property):
         shown = type(write)(write.shape(), before)
         with m.If(stalled):
             always(m, p.write.valid, write.word == shown.word, write.banks == shown.banks)
-            always(m, write.nonzero == shown.nonzero, write.fresh == shown.fresh)
+            always(m, (write.nonzero ^ shown.nonzero) & write.banks == 0, write.fresh == shown.fresh)
             for j in range(c.simd):
                 always(m, implies(write.banks[j], write.values[j] == shown.values[j]))
 
@@ -99,4 +99,4 @@ class PackerPlaces(Property):
         always(m, implies(under_way & there, begun == within))
         always(m, implies(under_way & begun & ~there, ~within & ((chunk + 1)[: len(chunk)] == at[low:])))
         for j in range(c.simd):
-            always(m, implies(moved, write.nonzero[j] == (write.banks[j] & run.nonzero[j % GROUP])))
+            always(m, implies(moved & write.banks[j], write.nonzero[j] == run.nonzero[j % GROUP]))
