@@ -153,12 +153,14 @@ class Core(wiring.Component):
     def _build_feeders(self, m: Module) -> None:
         c = self.configuration
         self._feeders = [Feeder(configuration=c) for _ in range(c.simd)]
+        m.submodules.lanes = self._lanes = Lanes(configuration=c)
         chunks = self._scanner.chunks
         masks = self._scanner.activation_masks
         self._taken = take = Signal()
         advance = Signal()
         m.d.comb += [
-            chunks.ready.eq(self._flow & (~self._forced & all_room(self._feeders, advance))),
+            # Only where nothing can hold the pipeline: the pace of what stands behind would make a long way to here.
+            chunks.ready.eq(~self._lanes.last & ~self._forced & all_room(self._feeders, advance)),
             take.eq(chunks.valid & chunks.ready),
             self._activation_masks.read.enable.eq(masks.enable),
             self._activation_masks.read.address.eq(masks.address),
@@ -196,7 +198,7 @@ class Core(wiring.Component):
 
     def _build_lanes(self, m: Module) -> None:
         c = self.configuration
-        m.submodules.lanes = lanes = Lanes(configuration=c)
+        lanes = self._lanes
         m.submodules.capture = self._capture = capture = Capture(configuration=c)
         m.d.comb += [
             self._flow.eq(~lanes.last | capture.ready),
@@ -292,7 +294,7 @@ class Core(wiring.Component):
         reading, bank = Signal(), Signal.like(self.reads.payload.bank)
         held = Signal()
         take = Signal()
-        value = Signal(signed(c.act_bits))
+        value = Signal(signed(c.act_bits), reset_less=True)
         impatient = weights | (patience == READ_PATIENCE)
         issued = Cat(*(feeder.issued for feeder in self._feeders)).any()
         m.d.comb += [

@@ -42,7 +42,7 @@ class Capture(wiring.Component):
         c = self.configuration
         count = c.pe // c.requantisers
         held = Signal(data.ArrayLayout(signed(c.acc_bits), c.pe), reset_less=True)
-        tags = Signal(output_tags())
+        tags = Signal(output_tags(), reset_less=True)
         group = Signal(range(max(2, count)))
         valid, last = Signal(), Signal()  # flip-flops, because `ready` holds up the whole pipeline before it
         leaving = self.groups.valid & self.groups.ready

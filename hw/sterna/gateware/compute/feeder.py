@@ -70,12 +70,12 @@ class Feeder(wiring.Component):
 
         # Arrival: which positions have to be issued.
         fetched = self.chunk
-        lower = Signal(CHUNK)
+        lower = Signal(CHUNK, reset_less=True)
         shift = fetched.word[:OFFSET_BITS]
         activation_mask = Signal(CHUNK)
         # Positions from `shift` on come from the chunk before, if it is not all zero.
         mixed = Cat(Mux(shift.any() & (shift <= k), lower[k], self.activation_mask[k]) for k in range(CHUNK))
-        arrived = Signal(chunk)  # but for `ends` and `passes`, which are worked out from it
+        arrived = Signal(chunk, reset_less=True)  # but for `ends` and `passes`, which are worked out from it
         fresh = Signal()  # it is neither current nor queued nor dropped
         m.d.comb += activation_mask.eq(_rotated(mixed, shift))
         with m.If(self.take):
@@ -95,7 +95,7 @@ class Feeder(wiring.Component):
         # the next comes, it makes place for that in `queued`: so both of these are filled with `take`, in all feeders
         # at once, and what is the same in all of them stands in one register.
         current = Signal(chunk)
-        queued = Signal(chunk)
+        queued = Signal(chunk, reset_less=True)
         holding = Signal()
         waiting = Signal()
         before = [current.mask[:k].any() for k in range(CHUNK + 1)]  # is there one below position k?
@@ -124,7 +124,7 @@ class Feeder(wiring.Component):
 
         # Decision.
         lowest = Signal(CHUNK)
-        issue = Signal(data.StructLayout({"below": CHUNK - 1, "index": OFFSET_BITS, "present": 1}))
+        issue = Signal(data.StructLayout({"below": CHUNK - 1, "index": OFFSET_BITS, "present": 1}), reset_less=True)
         m.d.comb += [
             lowest.eq(current.mask & ~Cat(before[:CHUNK])),
             self.issuing.eq(holding & before[CHUNK]),
@@ -145,11 +145,11 @@ class Feeder(wiring.Component):
     ) -> None:
         """Where chunks begin, a cycle behind the chunks themselves, and the addresses of what is issued."""
         place = data.StructLayout({"pointer": self.block.shape(), "word": self.word.shape()})
-        current_place = Signal(place)
-        queued_place = Signal(place)
-        arrived_place = Signal(place)
-        arrived_word = Signal(self.word.shape())
-        rewind = Signal()
+        current_place = Signal(place, reset_less=True)
+        queued_place = Signal(place, reset_less=True)
+        arrived_place = Signal(place, reset_less=True)
+        arrived_word = Signal(self.word.shape(), reset_less=True)
+        rewind = Signal(reset_less=True)
         left = Signal()
         waited = Signal()
         came = Signal()

@@ -52,7 +52,7 @@ class MaxPool(wiring.Component):
             with m.If(flags.pixel_end & row_end):
                 m.d.sync += index.eq(0)
 
-        held = Signal(activation_group(c))
+        held = Signal(activation_group(c), reset_less=True)
         held_index = Signal.like(index)
         valid = Signal()
         m.d.comb += [

@@ -74,7 +74,7 @@ class Requantiser(wiring.Component):
             {"group": group.group.shape(), "plane_first": 1, "plane_last": 1, "flags": group_flags()}
         )
         valid = [Signal(name=f"valid_{k}") for k in range(STAGES)]
-        at = [Signal(stage, name=f"stage_{k}") for k in range(STAGES)]
+        at = [Signal(stage, name=f"stage_{k}", reset_less=True) for k in range(STAGES)]
         m.d.comb += [
             go.eq(self.activations.ready),
             self.groups.ready.eq(go),
@@ -101,7 +101,7 @@ class Requantiser(wiring.Component):
             ]
             m.d.sync += [at[k + 1].eq(at[k]) for k in range(STAGES - 1)]
 
-        pointer = Signal((c.parameter_depth - 1).bit_length())
+        pointer = Signal((c.parameter_depth - 1).bit_length(), reset_less=True)
         m.d.comb += [
             self.parameters.enable.eq(go & self.groups.valid),
             self.parameters.address.eq(Mux(group.first & tags.rewind, self.first_parameter, pointer)),
@@ -113,7 +113,7 @@ class Requantiser(wiring.Component):
         # soonest (`requantisers` ≤ pe / 4), just after its sum is written.
         totals = data.ArrayLayout(signed(SUM_BITS), c.requantisers)
         m.submodules.partial_sums = partial_sums = Ram(shape=totals, depth=c.pe // c.requantisers)
-        total = Signal(totals)
+        total = Signal(totals, reset_less=True)
         m.d.comb += [
             partial_sums.read.enable.eq(go & self.groups.valid),
             partial_sums.read.address.eq(group.group),
@@ -128,11 +128,12 @@ class Requantiser(wiring.Component):
             # The multiplier's registers have no reset, so that they can be those of a DSP block.
             accumulated = Signal(signed(c.acc_bits), name=f"accumulated_{r}", reset_less=True)
             product = Signal(signed(min(product_bits, SUM_BITS)), name=f"product_{r}", reset_less=True)
-            addend = Signal(signed(SUM_BITS), name=f"addend_{r}")
-            shift = [Signal(SHIFT_BITS, name=f"shift_{r}_{k}") for k in range(2)]
+            addend = Signal(signed(SUM_BITS), name=f"addend_{r}", reset_less=True)
+            shift = [Signal(SHIFT_BITS, name=f"shift_{r}_{k}", reset_less=True) for k in range(2)]
             near, far = _shifted(total[r], shift[1], c.act_bits)
-            shifted = Signal(signed(c.act_bits), name=f"shifted_{r}")
-            beyond, negative = Signal(name=f"beyond_{r}"), Signal(name=f"negative_{r}")
+            shifted = Signal(signed(c.act_bits), name=f"shifted_{r}", reset_less=True)
+            beyond = Signal(name=f"beyond_{r}", reset_less=True)
+            negative = Signal(name=f"negative_{r}", reset_less=True)
             below = Mux(beyond, negative, shifted < self.minimum)
             above = Mux(beyond, ~negative, shifted > self.maximum)
             with m.If(go):

@@ -69,16 +69,16 @@ class Scanner(wiring.Component):
         c = self.configuration
         request = self.outputs.payload
         busy = Signal()
-        word = Signal((c.activation_depth - 1).bit_length())
+        word = Signal((c.activation_depth - 1).bit_length(), reset_less=True)
         row_word = Signal.like(word)
-        rows_left = Signal(PLANE_FIELDS["rows"].width)
-        chunks = Signal.like(request.chunks)
-        chunks_left = Signal.like(request.chunks)
-        tail = Signal(PLANE_FIELDS["tail"].width)
+        rows_left = Signal(PLANE_FIELDS["rows"].width, reset_less=True)
+        chunks = Signal.like(request.chunks, reset_less=True)
+        chunks_left = Signal.like(chunks)
+        tail = Signal(PLANE_FIELDS["tail"].width, reset_less=True)
         pitch = Signal.like(word)
-        rewind = Signal()
+        rewind = Signal(reset_less=True)
         halfway = Signal()  # the lower half of this unaligned row is read
-        mask_pointer = Signal((c.mask_depth - 1).bit_length())
+        mask_pointer = Signal((c.mask_depth - 1).bit_length(), reset_less=True)
 
         unaligned = word[:OFFSET_BITS].any()
         half = unaligned & ~halfway

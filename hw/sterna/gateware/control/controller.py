@@ -169,7 +169,7 @@ class Controller(wiring.Component):
 
     def _build_walk(self, m: Module) -> None:
         c = self.configuration
-        self._kind = kind = Signal(3)  # of the words: a region, or
+        self._kind = kind = Signal(3, reset_less=True)  # of the words: a region, or
         self._judge = Signal()
         activations, registers = len(Region), len(Region) + 1
         with m.If(self._judge):  # the scratch register takes words later
@@ -185,7 +185,7 @@ class Controller(wiring.Component):
 
         # One bit more than any valid address and any activation word, so that no walk comes round to zero.
         bits = max(len(self.write.address), 16)
-        self._address = address = Signal(bits + 1)
+        self._address = address = Signal(bits + 1, reset_less=True)
         self._bank = Signal(range(c.simd))
         self._count = count = Signal(MAX_CONTENT.bit_length())
         self._beyond = Signal()

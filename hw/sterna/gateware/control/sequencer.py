@@ -74,7 +74,7 @@ class Sequencer(wiring.Component):
             Signal(),
         )  # the descriptor being read is an op's; its first pixel is not through
         counter = Signal((c.program_depth - 1).bit_length())
-        first_plane = Signal.like(counter)
+        first_plane = Signal.like(counter, reset_less=True)
         index = Signal(range(OP_WORDS + PLANE_WORDS + 1))  # word that is being read
         # A new op needs all words but the last, which holds what it has not written yet.
         fetched = index == OP_WORDS + PLANE_WORDS - new_op
@@ -86,7 +86,7 @@ class Sequencer(wiring.Component):
         def loaded(field: Field, at: int = 0, width: int | None = None) -> Signal:
             """A register that takes its field when the field's word arrives."""
             width = field.width if width is None else min(width, field.width)
-            register = Signal(signed(width) if field.signed else width)
+            register = Signal(signed(width) if field.signed else width, reset_less=True)
             if width:
                 with m.If(arriving & (arriving_index == at + field.word)):
                     m.d.sync += register.eq(self.program.data[field.low : field.low + width])
@@ -123,7 +123,7 @@ class Sequencer(wiring.Component):
         kept_window = loaded(Field(PLANE_WORDS - 1, 0, WORD_BITS), OP_WORDS, word_bits)
 
         # Loops over rows, pixels, tiles and planes, innermost last.
-        offset = Signal(word_bits)
+        offset = Signal(word_bits, reset_less=True)
         ops_left = Signal(8)
         writing = Signal()  # an op has begun and not written its last activation
         pixel_first = Signal()  # of the pixel's outputs
@@ -149,9 +149,9 @@ class Sequencer(wiring.Component):
         pixel_end = last_plane & last_tile
 
         moved = fraction + fraction_step
-        window = Signal(word_bits)  # of this plane, in a register while there is only one
+        window = Signal(word_bits, reset_less=True)  # of this plane, in a register while there is only one
         next_window = Signal(word_bits)
-        stride = Signal(word_bits)  # to the next pixel of the row; settled like the flags above
+        stride = Signal(word_bits, reset_less=True)  # to the next pixel of the row; settled like the flags above
         m.d.sync += stride.eq(step_x + (fractional & moved[bank_bits : bank_bits + 1]))
         m.d.comb += next_window.eq(window + Mux(last_column, step_row, stride))
 
@@ -286,7 +286,7 @@ class Sequencer(wiring.Component):
                     m.next = "FETCH"
 
         # With `begin` the packer takes the place as it was loaded; it uses gap and trail until the op is done.
-        place = Signal(run_place(c))
+        place = Signal(run_place(c), reset_less=True)
         with m.If(begins):
             m.d.sync += [place[name].eq(register) for name, register in next_place.items()]
         m.d.comb += [

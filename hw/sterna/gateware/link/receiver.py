@@ -123,7 +123,7 @@ class FrameReceiver(wiring.Component):
 
         # The memory's output register is the output's register: `loaded` tells that a byte waits in it.
         loaded = Signal()
-        left = Signal(len(self.o.payload.left))
+        left = Signal(len(self.o.payload.left), reset_less=True)
         take = Signal()
         there = Signal()  # a byte to load, in a flip-flop: never in two cycles running
         m.d.sync += there.eq((reader != committed) & ~publishing & ~read.en)

@@ -67,12 +67,12 @@ class Packer(wiring.Component):
         run, write, place = self.run.payload, self.write.payload, self.place
         steps = c.simd // self.group  # groups in one word
         low_bits = (CHUNK - 1).bit_length()
-        word = Signal((c.activation_depth - 1).bit_length())
+        word = Signal((c.activation_depth - 1).bit_length(), reset_less=True)
         word_low, chunk = word[:low_bits], word[low_bits:]
-        step = Signal(range(max(2, steps)))
+        step = Signal(range(max(2, steps)), reset_less=True)
         # Zeros go on to the end of as many chunks as this, then to this word of the next.
-        chunks_left = Signal(len(chunk) + 1)
-        rest = Signal(low_bits)
+        chunks_left = Signal(len(chunk) + 1, reset_less=True)
+        rest = Signal(low_bits, reset_less=True)
         passing = Signal()  # are there any? In a flip-flop, because the pace of the whole core hangs on readiness
         ending = Signal()  # they are the run's last
         moved, wrote, passed = Signal(), Signal(), Signal()
