@@ -141,12 +141,14 @@ class Core(wiring.Component):
         m.submodules.tags = self._tags = tags = fifo.SyncFIFOBuffered(width=output_tags().size, depth=TAG_QUEUE)
         m.submodules.scanner = self._scanner = scanner = Scanner(configuration=c)
         outputs = sequencer.outputs
+        room = Signal()  # a cycle late; outputs come in no two cycles running
+        m.d.sync += room.eq(tags.w_rdy)
         m.d.comb += [
-            scanner.outputs.valid.eq(outputs.valid & tags.w_rdy),
+            scanner.outputs.valid.eq(outputs.valid & room),
             scanner.outputs.payload.eq(outputs.payload.request),
             scanner.first_mask.eq(sequencer.first_mask),
-            outputs.ready.eq(scanner.outputs.ready & tags.w_rdy),
-            tags.w_en.eq(outputs.valid & scanner.outputs.ready),
+            outputs.ready.eq(scanner.outputs.ready & room),
+            tags.w_en.eq(outputs.valid & scanner.outputs.ready & room),
             tags.w_data.eq(outputs.payload.tags),
         ]
 

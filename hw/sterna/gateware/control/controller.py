@@ -42,7 +42,7 @@ class Controller(wiring.Component):
     come checked and whole, with their length known from the first byte, so the answer's status goes out before its
     data, and nothing is ever taken back.
 
-    Latency: about 10 cycles from request to answer, plus the walk. Throughput: WRITE about ``2 + bytes`` cycles per
+    Latency: about 10 cycles from request to answer, plus the walk. Throughput: WRITE about ``2 + 2 bytes`` cycles per
     word; INPUT ``1 + 1 / simd`` per activation; RESULT about 5 per activation; READ about 10 per register. Flow
     control: valid/ready; waits only for the host to take answers, for ``starts``, for a run to end (RESULT) and for
     the core to take words and inputs and answer reads. Bad input: every request that arrives is answered; see
@@ -96,6 +96,7 @@ class Controller(wiring.Component):
         self._build_state(m)
         self._build_cores(m)
         self._build_walk(m)
+        self._build_index(m)
         self._build_ports(m)
         with m.FSM():
             self._build_opening(m)
@@ -145,10 +146,12 @@ class Controller(wiring.Component):
             m.d.sync += self._scratch.eq(0)
         with m.Elif(self._keep):
             m.d.sync += self._scratch.word_select(self._index, 8).eq(self.requests.payload.data)
-        with m.If(registers.low):
-            m.d.sync += self._scratch[:16].eq(registers.half)
-        with m.If(registers.done):
-            m.d.sync += self._scratch[16:32].eq(registers.half)
+        half, low, high = Signal(16, reset_less=True), Signal(), Signal()  # of a register: they come a cycle later
+        m.d.sync += [half.eq(registers.half), low.eq(registers.low), high.eq(registers.done)]
+        with m.If(low):
+            m.d.sync += self._scratch[:16].eq(half)
+        with m.If(high):
+            m.d.sync += self._scratch[16:32].eq(half)
 
     def _build_cores(self, m: Module) -> None:
         """Which core a request names. If there is but one, nothing is looked at and nothing kept."""
@@ -226,6 +229,22 @@ class Controller(wiring.Component):
         with m.Elif(self._load):
             m.d.sync += self._beyond.eq(given[len(address) :].any())
 
+    def _build_index(self, m: Module) -> None:
+        """What there is to tell of ``index`` stands in flip-flops, which are right when ``indexed``: a cycle after it
+        has moved."""
+        self._indexed = Signal()
+        self._to_count, self._last_index, self._complete = Signal(), Signal(), Signal()
+        before_count = {Opcode.READ: 1, Opcode.RESULT: 2}
+        m.d.sync += [
+            self._indexed.eq(~self._keep & ~self._load),
+            self._to_count.eq(Cat(self._is(code) & (self._index == k) for code, k in before_count.items()).any()),
+            self._last_index.eq(Cat(self._is(code) & (self._index == k) for code, k in _LAST_INDEX.items()).any()),
+        ]
+        with m.Switch(self._kind):
+            for region in Region:
+                with m.Case(region):
+                    m.d.sync += self._complete.eq(self._index == self._word_bytes[region] - 1)
+
     def _build_ports(self, m: Module) -> None:
         c = self.configuration
         m.d.sync += [port.valid.eq(0) for port in (self.write, self.starts, self.reads)]  # but where a state asks
@@ -281,9 +300,14 @@ class Controller(wiring.Component):
                 m.d.sync += self._ahead.eq(byte.data - self._expected)
                 m.next = "OPCODE"
 
+        known, syncs, bad_commit = Signal(), Signal(), Signal()
         with m.State("OPCODE"):
             m.d.comb += [self.requests.ready.eq(1), self._clear.eq(1)]
+            four_follow = byte.left == 1 + 4
             m.d.sync += [
+                known.eq(Cat(byte.data == opcode for opcode in Opcode).any()),
+                syncs.eq((byte.data == Opcode.SYNC) & four_follow),
+                bad_commit.eq((byte.data == Opcode.COMMIT) & ~four_follow),
                 self._opcode.eq(Cat(byte.data[0:2], byte.data[4:6])),
                 self._repeated.eq(behind),
                 self._ended.eq(byte.last),
@@ -294,46 +318,40 @@ class Controller(wiring.Component):
                 self._illegal.eq(0),
                 self._first.eq(1),
             ]
-            known, syncs, bad_commit = Signal(), Signal(), Signal()
-            four_follow = byte.left == 1 + 4
-            m.d.comb += [
-                known.eq(Cat(byte.data == opcode for opcode in Opcode).any()),
-                syncs.eq((byte.data == Opcode.SYNC) & four_follow),
-                bad_commit.eq((byte.data == Opcode.COMMIT) & ~four_follow),
-            ]
             with m.If(self.requests.valid):
-                with m.If(syncs | even):
-                    m.d.sync += self._expected.eq(self._expected - ~self._ahead)
-                with m.If(syncs):
-                    m.next = "STATUS"
-                with m.Elif(ahead):
-                    self._refuse(m, Status.OUT_OF_ORDER)
-                with m.Elif(~known):
-                    self._refuse(m, Status.UNKNOWN_OPCODE)
-                with m.Elif(byte.last | bad_commit):  # the argument of a bad COMMIT must not come into the CRC
-                    self._refuse(m, Status.BAD_LENGTH)
-                with m.Else():
-                    m.next = "ARGUMENTS"
+                m.next = "JUDGE OPCODE"
+
+        with m.State("JUDGE OPCODE"):
+            with m.If(syncs | even):
+                m.d.sync += self._expected.eq(self._expected - ~self._ahead)
+            with m.If(syncs):
+                m.next = "STATUS"
+            with m.Elif(ahead):
+                self._refuse(m, Status.OUT_OF_ORDER)
+            with m.Elif(~known):
+                self._refuse(m, Status.UNKNOWN_OPCODE)
+            with m.Elif(self._ended | bad_commit):  # the argument of a bad COMMIT must not come into the CRC
+                self._refuse(m, Status.BAD_LENGTH)
+            with m.Else():
+                m.next = "ARGUMENTS"
 
         with m.State("ARGUMENTS"):
             m.d.comb += [
-                self.requests.ready.eq(1),
+                self.requests.ready.eq(self._indexed),
+                self._keep.eq(self.requests.valid & self._indexed),
                 self._clear_count.eq(1),
-                self._crc.valid.eq(self.requests.valid & self._is(Opcode.COMMIT) & ~self._repeated),
+                self._crc.valid.eq(self._keep & self._is(Opcode.COMMIT) & ~self._repeated),
             ]
             digest = C(int.from_bytes(self.configuration.digest, "little"), 64)
-            to_count = (self._is(Opcode.READ) & (self._index == 1)) | (self._is(Opcode.RESULT) & (self._index == 2))
-            ends = Cat(self._is(opcode) & (self._index == index) for opcode, index in _LAST_INDEX.items()).any()
-            with m.If(self.requests.valid):
-                m.d.comb += self._keep.eq(1)
+            with m.If(self._keep):
                 m.d.sync += [
                     self._mismatch.eq(self._mismatch | (digest.word_select(self._index[:3], 8) != byte.data)),
-                    self._index.eq(Mux(to_count, 4, self._index + 1)),
+                    self._index.eq(Mux(self._to_count, 4, self._index + 1)),
                     self._ended.eq(byte.last),
                 ]
-                with m.If(ends & (byte.last != self._content_follows)):
+                with m.If(self._last_index & (byte.last != self._content_follows)):
                     m.next = "JUDGE"
-                with m.Elif(ends | byte.last):
+                with m.Elif(self._last_index | byte.last):
                     self._refuse(m, Status.BAD_LENGTH)
 
     def _build_judgement(self, m: Module) -> None:
@@ -431,20 +449,18 @@ class Controller(wiring.Component):
         illegal = (self._kind == Region.WEIGHTS) & Cat(*pairs).any()
 
         with m.State("TAKE WORD"):
-            m.d.comb += [self.requests.ready.eq(1), self._crc.valid.eq(self.requests.valid & ~self._repeated)]
-            complete = Signal()
-            with m.Switch(self._kind):
-                for region in Region:
-                    with m.Case(region):
-                        m.d.comb += complete.eq(self._index == self._word_bytes[region] - 1)
-            with m.If(self.requests.valid):
-                m.d.comb += self._keep.eq(1)
+            m.d.comb += [
+                self.requests.ready.eq(self._indexed),
+                self._keep.eq(self.requests.valid & self._indexed),
+                self._crc.valid.eq(self._keep & ~self._repeated),
+            ]
+            with m.If(self._keep):
                 m.d.sync += [
-                    self._index.eq(Mux(complete, 0, self._index + 1)),
+                    self._index.eq(Mux(self._complete, 0, self._index + 1)),
                     self._illegal.eq(self._illegal | illegal),
                     self._ended.eq(byte.last),
                 ]
-                with m.If(complete):
+                with m.If(self._complete):
                     m.next = "STORE WORD"
 
         with m.State("STORE WORD"):

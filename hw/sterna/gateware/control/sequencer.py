@@ -146,7 +146,7 @@ class Sequencer(wiring.Component):
         pool_column_end = settled("pool_column_end", pool_column == pool_width)
         pool_row_end = settled("pool_row_end", pool_row == pool_height)
         pool_first = settled("pool_first", (pool_column == 0) & (pool_row == 0))
-        pixel_end = last_plane & last_tile
+        pixel_end = settled("pixel_end", (plane == planes) & (tile == tiles))
 
         moved = fraction + fraction_step
         window = Signal(word_bits, reset_less=True)  # of this plane, in a register while there is only one

@@ -124,7 +124,7 @@ class FrameReceiver(wiring.Component):
         # The memory's output register is the output's register: `loaded` tells that a byte waits in it.
         loaded = Signal()
         left = Signal(len(self.o.payload.left), reset_less=True)
-        take = Signal()
+        take, took = Signal(), Signal()
         there = Signal()  # a byte to load, in a flip-flop: never in two cycles running
         m.d.sync += there.eq((reader != committed) & ~publishing & ~read.en)
         m.d.comb += [
@@ -134,35 +134,36 @@ class FrameReceiver(wiring.Component):
             self.o.payload.left.eq(left),
             self.o.payload.last.eq(left == 1),
         ]
-        m.d.sync += loaded.eq(read.en | (loaded & ~take))
+        m.d.sync += [loaded.eq(read.en | (loaded & ~take)), took.eq(take)]
         with m.If(read.en):
             m.d.sync += reader.eq(reader + 1)
 
-        # With each byte taken `left` goes down by one, for a cell a bit: all ones are added unless a byte is loaded.
+        # What counts bytes moves a cycle after each was taken: none follows at once. `left` goes down by one, for a cell
+        # a bit: all ones are added unless a byte is loaded.
         keep_low, keep_high = Signal(init=1), Signal(init=1)
         less = left + Cat(keep_low.replicate(8), keep_high.replicate(len(left) - 8))
-        with m.If(take):
+        with m.If(took):
             m.d.sync += left[8:].eq(Mux(keep_high, less[8:], read.data))
-        with m.If(take & keep_high):
+        with m.If(took & keep_high):
             m.d.sync += left[:8].eq(Mux(keep_low, less[:8], read.data))
 
         with m.FSM():
             with m.State("LENGTH LOW"):
                 m.d.comb += [take.eq(loaded), keep_low.eq(0)]
-                with m.If(loaded):
+                with m.If(took):
                     m.next = "LENGTH HIGH"
             with m.State("LENGTH HIGH"):
                 m.d.comb += [take.eq(loaded), keep_high.eq(0)]
-                with m.If(loaded):
+                with m.If(took):
                     m.next = "CONTENT"
             with m.State("CONTENT"):
                 m.d.comb += [self.o.valid.eq(loaded), take.eq(loaded & self.o.ready)]
-                with m.If(take & self.o.payload.last):
+                with m.If(took & self.o.payload.last):
                     m.next = "CRC"
             with m.State("CRC"):
-                # The byte after the content is loaded by now: four bytes are dropped like those of the length.
+                # Four bytes are dropped like those of the length.
                 m.d.comb += take.eq(loaded)
-                with m.If(loaded & (left[:2] == (1 - CRC_BYTES) % 4)):
+                with m.If(took & (left[:2] == (1 - CRC_BYTES) % 4)):
                     m.next = "LENGTH LOW"
 
         return m
