@@ -13,14 +13,16 @@ from sterna.flow.tools import Tool, find_tool
 SYNTHESIS_OPTIONS = {"iCE40UP": "-dsp -abc9 -device u -dff", "iCE40": "-abc9 -device hx -dff", "LFE5": "-abc9"}
 """By the beginning of the part's name. Only an UltraPlus of the iCE40 family has multipliers."""
 
-KEEP_DSP = {
-    "script_after_read": (
-        "read_verilog -lib +/ice40/cells_sim.v\ncopy SB_MAC16 KEPT_MAC16\nchtype -set KEPT_MAC16 t:SB_MAC16"
-    ),
-    "script_after_synth": "chtype -set SB_MAC16 t:KEPT_MAC16",
-}
-"""Commands that hide the design's own DSP blocks from ``synth_ice40 -dsp``: its step ``ice40_dsp`` takes every SB_MAC16
-for a multiplier, and sets it up as one, whatever it was."""
+ONE_HOT = 'setattr -set fsm_encoding "one-hot" *.endpoint.controller/w:fsm_state'
+"""Command that gives each state of the controller a flip-flop of its own: less logic, in fewer levels. Its state at
+power-up does not count: every board holds the design in reset then."""
+
+KEEP_DSP = (
+    "read_verilog -lib +/ice40/cells_sim.v\ncopy SB_MAC16 KEPT_MAC16\nchtype -set KEPT_MAC16 t:SB_MAC16",
+    "chtype -set SB_MAC16 t:KEPT_MAC16",
+)
+"""Commands before and after synthesis that hide the design's own DSP blocks from ``synth_ice40 -dsp``: its step
+``ice40_dsp`` takes every SB_MAC16 for a multiplier, and sets it up as one, whatever it was."""
 
 _RELAXED = re.compile(r"  attribute \\no_rw_check 1\n(?:  attribute .*\n)*  memory .* \\(\S+)\n")
 _MODULES = re.compile(r"^(?=module )", re.MULTILINE)
@@ -60,7 +62,8 @@ def make_plan(board: Board) -> Plan:
     tools = {name: find_tool(name) for name in names}
     versions = [tool.version for tool in tools.values()]
     options = next(text for part, text in SYNTHESIS_OPTIONS.items() if platform.device.startswith(part))
-    scripts = KEEP_DSP if "-dsp" in options else {}
+    before, after = KEEP_DSP if "-dsp" in options else ("", "")
+    scripts = {"script_after_read": f"{ONE_HOT}\n{before}", "script_after_synth": after}
     identifier = build_id(board.configuration, f"board {board.name}", options, *scripts.values(), *versions)
     top = Top(board=board, build_id=identifier)
     made = platform.prepare(top, name="top", emit_src=False, synth_opts=options, **scripts)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -53,6 +53,7 @@ class MaxPool(wiring.Component):
                 m.d.sync += index.eq(0)
 
         held = Signal(activation_group(c), reset_less=True)
+        nonzero = Signal(c.requantisers, reset_less=True)
         held_index = Signal.like(index)
         valid = Signal()
         m.d.comb += [
@@ -70,11 +71,12 @@ class MaxPool(wiring.Component):
         ]
         with m.If(go):
             m.d.sync += [valid.eq(self.activations.valid), held.eq(group), held_index.eq(index)]
+            m.d.sync += nonzero.eq(Cat(value.any() for value in group.values))
         for r in range(c.requantisers):
             mine, kept = held.values[r], maxima.read.data[r]
             new = held.flags.pool_first | (mine > kept)
             m.d.comb += [
                 self.run.payload.values[r].eq(Mux(new, mine, kept)),
-                self.run.payload.nonzero[r].eq(Mux(new, mine.any(), kept.any())),
+                self.run.payload.nonzero[r].eq(Mux(new, nonzero[r], kept.any())),
             ]
         return m

@@ -146,11 +146,11 @@ class Controller(wiring.Component):
             m.d.sync += self._scratch.eq(0)
         with m.Elif(self._keep):
             m.d.sync += self._scratch.word_select(self._index, 8).eq(self.requests.payload.data)
-        half, low, high = Signal(16, reset_less=True), Signal(), Signal()  # of a register: they come a cycle later
-        m.d.sync += [half.eq(registers.half), low.eq(registers.low), high.eq(registers.done)]
+        half, low, self._high = Signal(16, reset_less=True), Signal(), Signal()  # of a register, a cycle later
+        m.d.sync += [half.eq(registers.half), low.eq(registers.low), self._high.eq(registers.done)]
         with m.If(low):
             m.d.sync += self._scratch[:16].eq(half)
-        with m.If(high):
+        with m.If(self._high):
             m.d.sync += self._scratch[16:32].eq(half)
 
     def _build_cores(self, m: Module) -> None:
@@ -357,11 +357,7 @@ class Controller(wiring.Component):
     def _build_judgement(self, m: Module) -> None:
         """What can be said before the work begins: JUDGE, then WALK, then CHOOSE for those that name words."""
         with m.State("JUDGE"):
-            m.d.comb += [
-                self._judge.eq(1),
-                self._load.eq(1),
-                self._clear_count.eq(self._content_follows & ~self.requests.valid),
-            ]
+            m.d.comb += [self._judge.eq(1), self._load.eq(1)]
             with m.Switch(self._opcode):
                 with m.Case(_packed(Opcode.BEGIN)):
                     m.next = "FINISH"
@@ -396,13 +392,17 @@ class Controller(wiring.Component):
                 with m.Case(_packed(Opcode.WRITE)):
                     with m.If(self._scratch[:8] >= len(Region)):
                         self._refuse(m, Status.BAD_ADDRESS)
-                    with m.Elif(self.requests.valid):
+                    with m.Else():
                         m.next = "WALK"
+                        with m.If(~self.requests.valid):
+                            m.next = "AWAIT CONTENT"
                 with m.Case(_packed(Opcode.INPUT)):
                     with m.If(self._no_core[Opcode.INPUT]):
                         self._refuse(m, Status.BAD_ADDRESS)
-                    with m.Elif(self.requests.valid):
+                    with m.Else():
                         m.next = "WALK"
+                        with m.If(~self.requests.valid):
+                            m.next = "AWAIT CONTENT"
                 with m.Case(_packed(Opcode.RESULT)):
                     with m.If(self._scratch[32:48] > MAX_RESULT):
                         self._refuse(m, Status.BAD_LENGTH)
@@ -414,10 +414,18 @@ class Controller(wiring.Component):
                 with m.Default():  # READ
                     m.next = "WALK"
 
+        with m.State("AWAIT CONTENT"):  # its first byte tells how much there is
+            m.d.comb += self._clear_count.eq(1)
+            m.next = "JUDGE"
+
         with m.State("WALK"):
-            m.d.comb += [self._walk.eq(1), self._clear_count.eq(self._walked)]
+            m.d.comb += self._walk.eq(1)
             with m.If(self._walked):
-                m.next = "CHOOSE"
+                m.next = "WALKED"
+
+        with m.State("WALKED"):
+            m.d.comb += self._clear_count.eq(1)
+            m.next = "CHOOSE"
 
         with m.State("CHOOSE"):
             m.d.comb += self._load.eq(1)
@@ -438,7 +446,7 @@ class Controller(wiring.Component):
             with m.Elif(~self._loaded):
                 self._refuse(m, Status.NOT_LOADED)
             with m.Elif(self._runs & (self._run_slot == self._slot)):
-                m.d.comb += self._clear_count.eq(1)
+                m.next = "WALKED"
             with m.Else():
                 m.next = "STATUS"
 
@@ -538,7 +546,7 @@ class Controller(wiring.Component):
 
         with m.State("REGISTER"):
             m.d.comb += self._registers.ask.eq(1)
-            with m.If(self._registers.done):
+            with m.If(self._high):
                 m.d.comb += [self._next_address.eq(1), self._next_count.eq(1)]
                 m.next = "REGISTER BYTES"
 

@@ -138,8 +138,8 @@ class FrameReceiver(wiring.Component):
         with m.If(read.en):
             m.d.sync += reader.eq(reader + 1)
 
-        # What counts bytes moves a cycle after each was taken: none follows at once. `left` goes down by one, for a cell
-        # a bit: all ones are added unless a byte is loaded.
+        # What counts bytes moves a cycle after each was taken: none follows at once. `left` goes down by one, for a
+        # cell a bit: all ones are added unless a byte is loaded.
         keep_low, keep_high = Signal(init=1), Signal(init=1)
         less = left + Cat(keep_low.replicate(8), keep_high.replicate(len(left) - 8))
         with m.If(took):
@@ -147,6 +147,8 @@ class FrameReceiver(wiring.Component):
         with m.If(took & keep_high):
             m.d.sync += left[:8].eq(Mux(keep_low, less[:8], read.data))
 
+        content = Signal()  # in that state
+        m.d.comb += self.o.valid.eq(loaded & content)
         with m.FSM():
             with m.State("LENGTH LOW"):
                 m.d.comb += [take.eq(loaded), keep_low.eq(0)]
@@ -155,10 +157,12 @@ class FrameReceiver(wiring.Component):
             with m.State("LENGTH HIGH"):
                 m.d.comb += [take.eq(loaded), keep_high.eq(0)]
                 with m.If(took):
+                    m.d.sync += content.eq(1)
                     m.next = "CONTENT"
             with m.State("CONTENT"):
-                m.d.comb += [self.o.valid.eq(loaded), take.eq(loaded & self.o.ready)]
+                m.d.comb += take.eq(loaded & self.o.ready)
                 with m.If(took & self.o.payload.last):
+                    m.d.sync += content.eq(0)
                     m.next = "CRC"
             with m.State("CRC"):
                 # Four bytes are dropped like those of the length.

@@ -30,6 +30,7 @@ class MaskStore(wiring.Component):
 
     A writer begins a chunk with ``fresh`` and leaves it only for another: block RAM that writes whole words gets, with
     each, what the writer has set in the chunk so far. iCE40's can write single bits, so there nothing is kept.
+    What is written goes to the memory a cycle later.
     Latency, and what is not defined: as :class:`Ram`.
     """
 
@@ -47,18 +48,28 @@ class MaskStore(wiring.Component):
         c, write = self.configuration, self.write
         bits = CHUNK * c.simd
         low_bits = (CHUNK - 1).bit_length()
-        position = Signal(CHUNK)  # one-hot: word within its chunk
+        enable = Signal()
+        position = Signal(CHUNK, reset_less=True)  # one-hot: word within its chunk
+        chosen = Signal(c.simd, reset_less=True)
+        fresh = Signal(reset_less=True)
+        chunk = Signal(range(self.depth), reset_less=True)
+        writer = Signal(range(WRITERS), reset_less=True)
         ones = Signal(bits)
-        m.d.comb += [
+        m.d.sync += [
+            enable.eq(self.enable),
             position.eq(1 << write.word[:low_bits]),
-            ones.eq(Cat(position & (b & n).replicate(CHUNK) for b, n in zip(write.banks, write.nonzero, strict=True))),
+            chosen.eq(write.banks & write.nonzero),
+            fresh.eq(write.fresh),
+            chunk.eq(write.word[low_bits:]),
+            writer.eq(write.writer),
         ]
+        m.d.comb += ones.eq(Cat(position & bit.replicate(CHUNK) for bit in chosen))
         if c.activation_masks_in is Primitive.BITS:
             m.submodules.memory = bit_ram = BitRam(width=bits, depth=self.depth)
             m.d.comb += [
-                bit_ram.enable.eq(self.enable),
-                bit_ram.bits.eq(ones | write.fresh.replicate(bits)),
-                bit_ram.address.eq(write.word[low_bits:]),
+                bit_ram.enable.eq(enable),
+                bit_ram.bits.eq(ones | fresh.replicate(bits)),
+                bit_ram.address.eq(chunk),
                 bit_ram.data.eq(ones),
                 bit_ram.read.enable.eq(self.read.enable),
                 bit_ram.read.address.eq(self.read.address),
@@ -67,12 +78,12 @@ class MaskStore(wiring.Component):
             return m
         m.submodules.memory = ram = Ram(shape=bits, depth=self.depth)
         held = Signal(data.ArrayLayout(bits, WRITERS))
-        masks = ones | Mux(write.fresh, 0, held[write.writer])
-        with m.If(self.enable):
-            m.d.sync += held[write.writer].eq(masks)
+        masks = ones | Mux(fresh, 0, held[writer])
+        with m.If(enable):
+            m.d.sync += held[writer].eq(masks)
         m.d.comb += [
-            ram.write.enable.eq(self.enable),
-            ram.write.address.eq(write.word[low_bits:]),
+            ram.write.enable.eq(enable),
+            ram.write.address.eq(chunk),
             ram.write.data.eq(masks),
             ram.read.enable.eq(self.read.enable),
             ram.read.address.eq(self.read.address),
