@@ -244,6 +244,8 @@ class Controller(wiring.Component):
             for region in Region:
                 with m.Case(region):
                     m.d.sync += self._complete.eq(self._index == self._word_bytes[region] - 1)
+            with m.Default():
+                m.d.sync += self._complete.eq(0)
 
     def _build_ports(self, m: Module) -> None:
         c = self.configuration
