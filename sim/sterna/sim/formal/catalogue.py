@@ -21,7 +21,7 @@ from sterna.spec.errors import InputError
 
 
 def _rules(sender: str) -> Property:
-    return StreamRules(SENDERS[sender](), depth=3 if sender in ("controller", "sequencer") else 2)
+    return StreamRules(SENDERS[sender](), depth=3 if sender in ("controller", "receiver", "sequencer") else 2)
 
 
 PROPERTIES: dict[str, Callable[[], Property]] = {
