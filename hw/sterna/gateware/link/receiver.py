@@ -147,27 +147,23 @@ class FrameReceiver(wiring.Component):
         with m.If(took & keep_high):
             m.d.sync += left[:8].eq(Mux(keep_low, less[:8], read.data))
 
-        content = Signal()  # in that state
-        m.d.comb += self.o.valid.eq(loaded & content)
+        content = Signal()  # the state in which bytes go out
+        m.d.comb += [self.o.valid.eq(loaded & content), take.eq(loaded & (~content | self.o.ready))]
+        with m.If(content & took & self.o.payload.last):
+            m.d.sync += content.eq(0)
         with m.FSM():
             with m.State("LENGTH LOW"):
-                m.d.comb += [take.eq(loaded), keep_low.eq(0)]
+                m.d.comb += keep_low.eq(0)
                 with m.If(took):
                     m.next = "LENGTH HIGH"
             with m.State("LENGTH HIGH"):
-                m.d.comb += [take.eq(loaded), keep_high.eq(0)]
+                m.d.comb += keep_high.eq(0)
                 with m.If(took):
                     m.d.sync += content.eq(1)
-                    m.next = "CONTENT"
-            with m.State("CONTENT"):
-                m.d.comb += take.eq(loaded & self.o.ready)
-                with m.If(took & self.o.payload.last):
-                    m.d.sync += content.eq(0)
                     m.next = "CRC"
             with m.State("CRC"):
-                # Four bytes are dropped like those of the length.
-                m.d.comb += take.eq(loaded)
-                with m.If(took & (left[:2] == (1 - CRC_BYTES) % 4)):
+                # After the content four bytes are dropped like those of the length.
+                with m.If(~content & took & (left[:2] == (1 - CRC_BYTES) % 4)):
                     m.next = "LENGTH LOW"
 
         return m
