@@ -83,14 +83,19 @@ class Scanner(wiring.Component):
         unaligned = word[:OFFSET_BITS].any()
         half = unaligned & ~halfway
         row_end = chunks_left == 0
-        free, moves = Signal(), Signal()  # what hangs on the pace of the feeders comes last in each term
+        # What hangs on the pace of the feeders comes last in each term.
+        ready = self.chunks.ready
+        free, moves, counts = Signal(), Signal(), Signal()
+        whole = busy & ~half
+        rewinds = ~busy & self.outputs.valid & request.rewind
         m.d.comb += [
-            free.eq(~self.chunks.valid | self.chunks.ready),
-            moves.eq(~busy | (~half & free)),
+            free.eq(~self.chunks.valid | ready),
+            moves.eq((~busy | (~half & ~self.chunks.valid)) | (~half & ready)),
+            counts.eq((rewinds | (whole & ~self.chunks.valid)) | (whole & ready)),
             self.outputs.ready.eq(~busy),
             self.activation_masks.enable.eq(busy & free),
             self.activation_masks.address.eq(word[OFFSET_BITS:] + (unaligned & halfway)),
-            self.block_masks.enable.eq(busy & ~half & free),
+            self.block_masks.enable.eq(whole & free),
             self.block_masks.address.eq(mask_pointer),
         ]
         # Registers that load or count: subtracting the bit that chooses puts both into the cells of the carry chain.
@@ -113,7 +118,7 @@ class Scanner(wiring.Component):
                 m.d.sync += rewind.eq(0)
                 with m.If(row_end):
                     m.d.sync += busy.eq(rows_left != 0)
-        with m.If(Mux(busy, ~half & free, self.outputs.valid & request.rewind)):
+        with m.If(counts):
             m.d.sync += mask_pointer.eq(Mux(busy, mask_pointer - busy.replicate(len(mask_pointer)), self.first_mask))
         with m.If(moves):
             m.d.sync += [
