@@ -40,6 +40,8 @@ def test_two_writers_set_masks_chunk_by_chunk_and_reads_find_them(primitive: Pri
             banks, nonzero = rng.randrange(1 << C.simd), rng.randrange(1 << C.simd)
             assert chunk is not None
             enable = rng.random() < 0.8
+            if not fresh and rng.random() < 0.2:  # nothing to write, wherever
+                banks, chunk = 0, rng.randrange(chunks)
             if fresh and not enable:
                 at[writer] = None
             if enable:

@@ -15,7 +15,8 @@ WRITERS = 2
 
 def mask_write(configuration: Configuration) -> data.StructLayout:
     """Masks of one activation word: those of ``banks`` whose value is ``nonzero`` become one; with ``fresh`` all others
-    of its chunk become zero, else they stay. ``writer``: whose write it is."""
+    of its chunk become zero, else they stay; without banks and ``fresh`` nothing changes. ``writer``: whose write it
+    is."""
     return data.StructLayout({
         "word": (configuration.activation_depth - 1).bit_length(),
         "banks": configuration.simd,
@@ -78,11 +79,13 @@ class MaskStore(wiring.Component):
             return m
         m.submodules.memory = ram = Ram(shape=bits, depth=self.depth)
         held = Signal(data.ArrayLayout(bits, WRITERS))
+        changes = Signal(reset_less=True)
+        m.d.sync += changes.eq(write.fresh | write.banks.any())
         masks = ones | Mux(fresh, 0, held[writer])
-        with m.If(enable):
+        with m.If(enable & changes):
             m.d.sync += held[writer].eq(masks)
         m.d.comb += [
-            ram.write.enable.eq(enable),
+            ram.write.enable.eq(enable & changes),
             ram.write.address.eq(chunk),
             ram.write.data.eq(masks),
             ram.read.enable.eq(self.read.enable),
