@@ -421,8 +421,10 @@ class Controller(wiring.Component):
             m.next = "JUDGE"
 
         with m.State("WALK"):
-            m.d.comb += self._walk.eq(1)
-            with m.If(self._walked):
+            over = Signal()
+            m.d.comb += self._walk.eq(~over)
+            m.d.sync += over.eq(self._walk & self._walked)
+            with m.If(over):
                 m.next = "WALKED"
 
         with m.State("WALKED"):
