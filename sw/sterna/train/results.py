@@ -87,14 +87,16 @@ def table(results: Mapping[str, Kept]) -> str:
 def gaps_closed(results: Mapping[str, Kept], weights: str = "power-of-three") -> dict[str, float]:
     """By row: share of what its ternary median lacks to the float models' that another weight quantiser regains.
 
-    For rows of which both were kept, and where ternary loses: 1 is all of it, below 0 is worse than ternary.
+    For rows of which both were kept, and where ternary loses more than its seeds differ: 1 is all of it, below 0 is worse
+    than ternary.
     """
     found = {}
     for name, kept in results.items():
         other = results.get(f"{name}-{weights}")
         better = -1 if kept.metric in LOWER_IS_BETTER else 1
         lacking = better * (kept.fp32_median - kept.median)
-        if other is not None and lacking > 0:
+        spread = max(kept.accuracy) - min(kept.accuracy)
+        if other is not None and lacking > spread:
             found[name] = better * (other.median - kept.median) / lacking
     return found
 
