@@ -87,8 +87,8 @@ def table(results: Mapping[str, Kept]) -> str:
 def gaps_closed(results: Mapping[str, Kept], weights: str = "power-of-three") -> dict[str, float]:
     """By row: share of what its ternary median lacks to the float models' that another weight quantiser regains.
 
-    For rows of which both were kept, and where ternary loses more than its seeds differ: 1 is all of it, below 0 is worse
-    than ternary.
+    For rows of which both were kept, and where ternary loses more than its seeds differ: 1 is all of it, below 0 is
+    worse than ternary.
     """
     found = {}
     for name, kept in results.items():
