@@ -31,7 +31,6 @@ class MaskStore(wiring.Component):
 
     A writer begins a chunk with ``fresh`` and leaves it only for another: block RAM that writes whole words gets, with
     each, what the writer has set in the chunk so far. iCE40's can write single bits, so there nothing is kept.
-    What is written goes to the memory a cycle later.
     Latency, and what is not defined: as :class:`Ram`.
     """
 
@@ -49,28 +48,18 @@ class MaskStore(wiring.Component):
         c, write = self.configuration, self.write
         bits = CHUNK * c.simd
         low_bits = (CHUNK - 1).bit_length()
-        enable = Signal()
-        position = Signal(CHUNK, reset_less=True)  # one-hot: word within its chunk
-        chosen = Signal(c.simd, reset_less=True)
-        fresh = Signal(reset_less=True)
-        chunk = Signal(range(self.depth), reset_less=True)
-        writer = Signal(range(WRITERS), reset_less=True)
+        position = Signal(CHUNK)  # one-hot: word within its chunk
         ones = Signal(bits)
-        m.d.sync += [
-            enable.eq(self.enable),
+        m.d.comb += [
             position.eq(1 << write.word[:low_bits]),
-            chosen.eq(write.banks & write.nonzero),
-            fresh.eq(write.fresh),
-            chunk.eq(write.word[low_bits:]),
-            writer.eq(write.writer),
+            ones.eq(Cat(position & (b & n).replicate(CHUNK) for b, n in zip(write.banks, write.nonzero, strict=True))),
         ]
-        m.d.comb += ones.eq(Cat(position & bit.replicate(CHUNK) for bit in chosen))
         if c.activation_masks_in is Primitive.BITS:
             m.submodules.memory = bit_ram = BitRam(width=bits, depth=self.depth)
             m.d.comb += [
-                bit_ram.enable.eq(enable),
-                bit_ram.bits.eq(ones | fresh.replicate(bits)),
-                bit_ram.address.eq(chunk),
+                bit_ram.enable.eq(self.enable),
+                bit_ram.bits.eq(ones | write.fresh.replicate(bits)),
+                bit_ram.address.eq(write.word[low_bits:]),
                 bit_ram.data.eq(ones),
                 bit_ram.read.enable.eq(self.read.enable),
                 bit_ram.read.address.eq(self.read.address),
@@ -79,14 +68,13 @@ class MaskStore(wiring.Component):
             return m
         m.submodules.memory = ram = Ram(shape=bits, depth=self.depth)
         held = Signal(data.ArrayLayout(bits, WRITERS))
-        changes = Signal(reset_less=True)
-        m.d.sync += changes.eq(write.fresh | write.banks.any())
-        masks = ones | Mux(fresh, 0, held[writer])
-        with m.If(enable & changes):
-            m.d.sync += held[writer].eq(masks)
+        changes = self.enable & (write.fresh | write.banks.any())
+        masks = ones | Mux(write.fresh, 0, held[write.writer])
+        with m.If(changes):
+            m.d.sync += held[write.writer].eq(masks)
         m.d.comb += [
-            ram.write.enable.eq(enable & changes),
-            ram.write.address.eq(chunk),
+            ram.write.enable.eq(changes),
+            ram.write.address.eq(write.word[low_bits:]),
             ram.write.data.eq(masks),
             ram.read.enable.eq(self.read.enable),
             ram.read.address.eq(self.read.address),
