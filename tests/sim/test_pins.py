@@ -67,7 +67,7 @@ def test_the_harness_asks_for_the_rate(written: Path) -> None:
 @pytest.mark.timeout(600)
 def test_the_netlist_after_synthesis_gives_goldens_outputs_whatever_its_memories_held(small_board: Board) -> None:
     executable = build_pins(small_board, Level.netlist, root=cache_directory() / "boards")
-    for seed in (1, 2):
+    for seed in range(1, 9):
         rng = np.random.default_rng(seed)
         model = random_network(rng, SMALL)
         images = random_images(rng, model, 2)
