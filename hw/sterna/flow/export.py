@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from amaranth.hdl import Shape
 from amaranth.lib import data, wiring
@@ -75,7 +76,8 @@ def export(configuration: Configuration, ports: Ports = Ports.BYTES) -> Exported
     """The accelerator of ``configuration`` without any part's primitives: memories are to be inferred, with one port to
     write and one to read. Their contents at power-up do not count, but for those of the link's register file: it is
     initialised, and holds its constants."""
-    inferred = dataclasses.replace(configuration, **dict.fromkeys(HELD_IN, Primitive.BLOCK))
+    block: dict[str, Any] = dict.fromkeys(HELD_IN, Primitive.BLOCK)
+    inferred = dataclasses.replace(configuration, **block)
     component: wiring.Component
     if ports is Ports.CORE:
         component, meanings = Core(configuration=inferred), _CORE
