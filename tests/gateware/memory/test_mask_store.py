@@ -1,14 +1,19 @@
+# amaranth: UnusedElaboratable=no
 """The masks' store against its definition, whatever holds them."""
 
 import dataclasses
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from amaranth.back import rtlil
 
+from sterna.gateware.memory.bit_ram import BitRam
 from sterna.gateware.memory.mask_store import WRITERS, MaskStore
 from sterna.sim.checks.testbench import simulate
 from sterna.spec.configuration import CHUNK, Configuration, Primitive
+from sterna.spec.errors import ConfigurationError
 
 C = Configuration(
     name="t", simd=4, pe=8, weight_depth=16, mask_depth=16, activation_depth=64, parameter_depth=16,
@@ -60,3 +65,17 @@ def test_two_writers_set_masks_chunk_by_chunk_and_reads_find_them(primitive: Pri
     simulate(dut, work)
     assert len(read) == 500
     assert all(found == expected for found, expected in read)
+
+
+def test_an_ice40_gets_the_primitive_and_others_and_deeper_memories_are_refused() -> None:
+    ice40, ecp5 = (SimpleNamespace(device=device) for device in ("iCE40HX8K", "LFE5U-25F"))
+    text = rtlil.convert(BitRam(width=33, depth=16), platform=ice40, name="top")
+    assert text.count("cell \\SB_RAM40_4K") == 3
+    with pytest.raises(
+        ConfigurationError, match=r"^LFE5U-25F writes no single bits; mend: hold the masks in block RAM$"
+    ):
+        rtlil.convert(BitRam(width=8, depth=16), platform=ecp5, name="top")
+    with pytest.raises(
+        ConfigurationError, match=r"^memory that writes single bits is 512 words deep; allowed: at most 256$"
+    ):
+        BitRam(width=8, depth=512)

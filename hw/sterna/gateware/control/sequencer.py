@@ -69,10 +69,8 @@ class Sequencer(wiring.Component):
         bank_bits = (c.simd - 1).bit_length()
 
         # Fetch: words come one a cycle, each a cycle after its address.
-        new_op, first_pixel = (
-            Signal(init=1),
-            Signal(),
-        )  # the descriptor being read is an op's; its first pixel is not through
+        new_op = Signal(init=1)  # the descriptor being read is an op's
+        first_pixel = Signal()  # its first pixel is not through
         counter = Signal((c.program_depth - 1).bit_length())
         first_plane = Signal.like(counter, reset_less=True)
         index = Signal(range(OP_WORDS + PLANE_WORDS + 1))  # word that is being read
@@ -140,13 +138,14 @@ class Sequencer(wiring.Component):
             m.d.sync += flag.eq(condition)
             return flag
 
-        last_plane, last_tile = settled("last_plane", plane == planes), settled("last_tile", tile == tiles)
+        at_last_plane, at_last_tile = plane == planes, tile == tiles
+        last_plane, last_tile = settled("last_plane", at_last_plane), settled("last_tile", at_last_tile)
+        pixel_end = settled("pixel_end", at_last_plane & at_last_tile)
         last_column, last_row = settled("last_column", column == width), settled("last_row", row == height)
         last_phase, first_phase = settled("last_phase", phase == phases), settled("first_phase", phase == 0)
         pool_column_end = settled("pool_column_end", pool_column == pool_width)
         pool_row_end = settled("pool_row_end", pool_row == pool_height)
         pool_first = settled("pool_first", (pool_column == 0) & (pool_row == 0))
-        pixel_end = settled("pixel_end", (plane == planes) & (tile == tiles))
 
         moved = fraction + fraction_step
         window = Signal(word_bits, reset_less=True)  # of this plane, in a register while there is only one

@@ -72,25 +72,25 @@ class FrameTransmitter(wiring.Component):
         with m.If(close):
             m.d.sync += gap.eq(writer)
 
-        def put(taken: Signal) -> None:
-            """One byte of the frame: ``taken`` when it is written, which a full block delays."""
+        def put() -> None:
+            """One byte of the frame, which the CRC takes when it is written; a full block delays that."""
             m.d.comb += [
-                taken.eq(free & there & ~longest),
+                crc.valid.eq(free & there & ~longest),
                 close.eq(free & (longest | (there & zero))),
-                append.eq(taken & ~zero),
+                append.eq(crc.valid & ~zero),
                 write.data.eq(Mux(close, code, data)),
             ]
 
         index = Signal(range(CRC_BYTES))
         with m.FSM():
             with m.State("CONTENT"):
-                m.d.comb += self.i.ready.eq(free & there & ~longest)
-                put(crc.valid)
+                m.d.comb += self.i.ready.eq(crc.valid)
+                put()
                 with m.If(crc.valid & self.i.payload.last):
                     m.next = "CRC"
             with m.State("CRC"):
                 m.d.comb += of_crc.eq(1)
-                put(crc.valid)
+                put()
                 with m.If(crc.valid):
                     m.d.sync += index.eq(index + 1)
                     with m.If(index == CRC_BYTES - 1):

@@ -66,6 +66,7 @@ class BitRam(wiring.Component):
                 "SB_RAM40_4K",
                 p_READ_MODE=C(0, 32),  # 256 × 16
                 p_WRITE_MODE=C(0, 32),
+                # As synthesis writes them; a netlist is simulated with noise in place of all zeros.
                 **{f"p_INIT_{row:X}": C(0, 256) for row in range(16)},
                 i_WCLK=ClockSignal(),
                 i_WCLKE=C(1, 1),

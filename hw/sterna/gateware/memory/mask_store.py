@@ -48,6 +48,7 @@ class MaskStore(wiring.Component):
         c, write = self.configuration, self.write
         bits = CHUNK * c.simd
         low_bits = (CHUNK - 1).bit_length()
+        chunk = write.word[low_bits:]
         position = Signal(CHUNK)  # one-hot: word within its chunk
         ones = Signal(bits)
         m.d.comb += [
@@ -56,28 +57,25 @@ class MaskStore(wiring.Component):
         ]
         if c.activation_masks_in is Primitive.BITS:
             m.submodules.memory = bit_ram = BitRam(width=bits, depth=self.depth)
+            read = bit_ram.read
             m.d.comb += [
                 bit_ram.enable.eq(self.enable),
                 bit_ram.bits.eq(ones | write.fresh.replicate(bits)),
-                bit_ram.address.eq(write.word[low_bits:]),
+                bit_ram.address.eq(chunk),
                 bit_ram.data.eq(ones),
-                bit_ram.read.enable.eq(self.read.enable),
-                bit_ram.read.address.eq(self.read.address),
-                self.read.data.eq(bit_ram.read.data),
             ]
-            return m
-        m.submodules.memory = ram = Ram(shape=bits, depth=self.depth)
-        held = Signal(data.ArrayLayout(bits, WRITERS))
-        changes = self.enable & (write.fresh | write.banks.any())
-        masks = ones | Mux(write.fresh, 0, held[write.writer])
-        with m.If(changes):
-            m.d.sync += held[write.writer].eq(masks)
+        else:
+            m.submodules.memory = ram = Ram(shape=bits, depth=self.depth)
+            read = ram.read
+            held = Signal(data.ArrayLayout(bits, WRITERS))
+            changes = self.enable & (write.fresh | write.banks.any())
+            masks = ones | Mux(write.fresh, 0, held[write.writer])
+            with m.If(changes):
+                m.d.sync += held[write.writer].eq(masks)
+            m.d.comb += [ram.write.enable.eq(changes), ram.write.address.eq(chunk), ram.write.data.eq(masks)]
         m.d.comb += [
-            ram.write.enable.eq(changes),
-            ram.write.address.eq(write.word[low_bits:]),
-            ram.write.data.eq(masks),
-            ram.read.enable.eq(self.read.enable),
-            ram.read.address.eq(self.read.address),
-            self.read.data.eq(ram.read.data),
+            read.enable.eq(self.read.enable),
+            read.address.eq(self.read.address),
+            self.read.data.eq(read.data),
         ]
         return m

@@ -110,8 +110,11 @@ class Packer(wiring.Component):
             with m.If(run.last | run.row_end):
                 m.d.sync += passing.eq(Mux(run.last, trails, place.gap.any() & self.zeros))
         with m.Elif(moved):
-            m.d.sync += [word_low.eq(Mux(chunks_left == 0, rest, 0)), passing.eq(~passed)]
-            m.d.sync += chunks_left.eq(chunks_left - 1)
+            m.d.sync += [
+                word_low.eq(Mux(chunks_left == 0, rest, 0)),
+                passing.eq(~passed),
+                chunks_left.eq(chunks_left - 1),
+            ]
         with m.If(self.begin):
             m.d.sync += [word_low.eq(0), step.eq(0), ending.eq(0), passing.eq(place.lead.any() & self.zeros)]
 
