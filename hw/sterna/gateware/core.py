@@ -148,7 +148,7 @@ class Core(wiring.Component):
             scanner.outputs.payload.eq(outputs.payload.request),
             scanner.first_mask.eq(sequencer.first_mask),
             outputs.ready.eq(scanner.outputs.ready & room),
-            tags.w_en.eq(outputs.valid & scanner.outputs.ready & room),
+            tags.w_en.eq(scanner.outputs.valid & scanner.outputs.ready),
             tags.w_data.eq(outputs.payload.tags),
         ]
 

@@ -356,6 +356,11 @@ class Controller(wiring.Component):
                 with m.Elif(self._last_index | byte.last):
                     self._refuse(m, Status.BAD_LENGTH)
 
+    def _walk_content(self, m: Module) -> None:
+        m.next = "WALK"
+        with m.If(~self.requests.valid):
+            m.next = "AWAIT CONTENT"
+
     def _build_judgement(self, m: Module) -> None:
         """What can be said before the work begins: JUDGE, then WALK, then CHOOSE for those that name words."""
         with m.State("JUDGE"):
@@ -395,16 +400,12 @@ class Controller(wiring.Component):
                     with m.If(self._scratch[:8] >= len(Region)):
                         self._refuse(m, Status.BAD_ADDRESS)
                     with m.Else():
-                        m.next = "WALK"
-                        with m.If(~self.requests.valid):
-                            m.next = "AWAIT CONTENT"
+                        self._walk_content(m)
                 with m.Case(_packed(Opcode.INPUT)):
                     with m.If(self._no_core[Opcode.INPUT]):
                         self._refuse(m, Status.BAD_ADDRESS)
                     with m.Else():
-                        m.next = "WALK"
-                        with m.If(~self.requests.valid):
-                            m.next = "AWAIT CONTENT"
+                        self._walk_content(m)
                 with m.Case(_packed(Opcode.RESULT)):
                     with m.If(self._scratch[32:48] > MAX_RESULT):
                         self._refuse(m, Status.BAD_LENGTH)
