@@ -126,6 +126,17 @@ def test_powers_of_three_have_at_most_one_trit_a_weight_and_take_the_nearest_lev
     assert planes.abs().sum(0).max() == 1
 
 
+@pytest.mark.parametrize("name", ["twn", "bitnet", "binary", "power-of-three", "digits5"])
+def test_a_step_of_training_moves_no_whole_channel(name):
+    """What is quantised goes from one matrix to another as smoothly as the weights do, but for single levels."""
+    start, end = torch.randn(2, 8, 200, generator=torch.Generator().manual_seed(1))
+    mask = torch.ones(8, 200, dtype=torch.bool)
+    quantise = WEIGHT_QUANTISERS[name]()
+    path = torch.stack([quantise(torch.lerp(start, end, step / 300), mask) for step in range(301)])
+    moved = (path[1:] - path[:-1]).abs() > 0.08 * path[:-1].abs()
+    assert moved.float().mean(2).max() < 0.25
+
+
 @pytest.mark.parametrize(("coarse", "fine"), [("digits1", "power-of-three"), ("power-of-three", "digits3"),
                                               ("digits2", "digits3"), ("digits3", "digits4")])  # fmt: skip
 def test_more_levels_are_closer_to_the_weights(coarse, fine):

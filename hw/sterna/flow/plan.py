@@ -13,9 +13,11 @@ from sterna.flow.tools import Tool, find_tool
 SYNTHESIS_OPTIONS = {"iCE40UP": "-dsp -abc9 -device u -dff", "iCE40": "-abc9 -device hx -dff", "LFE5": "-abc9"}
 """By the beginning of the part's name. Only an UltraPlus of the iCE40 family has multipliers."""
 
-ONE_HOT = 'setattr -set fsm_encoding "one-hot" *.endpoint.controller/w:fsm_state'
-"""Command that gives each state of the controller a flip-flop of its own: less logic, in fewer levels. Its state at
-power-up does not count: every board holds the design in reset then."""
+ONE_HOT = "\n".join(
+    f'setattr -set fsm_encoding "one-hot" *.endpoint.{unit}/w:fsm_state*' for unit in ("controller", "receiver")
+)
+"""Commands that give each state of these two a flip-flop of its own: less logic, in fewer levels. Their states at
+power-up do not count: every board holds the design in reset then."""
 
 KEEP_DSP = (
     "read_verilog -lib +/ice40/cells_sim.v\ncopy SB_MAC16 KEPT_MAC16\nchtype -set KEPT_MAC16 t:SB_MAC16",

@@ -15,6 +15,7 @@ from sterna.gateware.compute.scanner import Scanner
 from sterna.gateware.control.sequencer import Sequencer
 from sterna.gateware.control.tags import output_tags
 from sterna.gateware.interfaces import MemoryWrite, counters, input_activation, read_request, run_request
+from sterna.gateware.kept import KEPT
 from sterna.gateware.memory.mask_store import MaskStore
 from sterna.gateware.memory.packer import Packer
 from sterna.gateware.memory.ram import Ram
@@ -159,10 +160,12 @@ class Core(wiring.Component):
         chunks = self._scanner.chunks
         masks = self._scanner.activation_masks
         self._taken = take = Signal()
-        advance = Signal()
+        advance, held, ready = (Signal(name=name, attrs=KEPT) for name in ("advance", "held", "ready"))
         m.d.comb += [
             # Only where nothing can hold the pipeline: the pace of what stands behind would make a long way to here.
-            chunks.ready.eq(~self._lanes.last & ~self._forced & all_room(self._feeders, advance)),
+            held.eq(self._lanes.last | self._forced),
+            ready.eq(~held & all_room(m, self._feeders, advance)),
+            chunks.ready.eq(ready),
             take.eq(chunks.valid & chunks.ready),
             self._activation_masks.read.enable.eq(masks.enable),
             self._activation_masks.read.address.eq(masks.address),
@@ -251,8 +254,8 @@ class Core(wiring.Component):
             inputs.run.valid.eq(self.inputs.valid & ~opening),
             self.inputs.ready.eq(inputs.run.ready & ~opening),
             inputs.run.payload.values[0].eq(burst.value),
-            inputs.run.payload.nonzero.eq(burst.value.any()),
-            inputs.run.payload.write.eq(1),
+            inputs.run.payload.nonzero.eq(inputs.run.valid & burst.value.any()),
+            inputs.run.payload.write.eq(inputs.run.valid),
             inputs.run.payload.last.eq(burst.last),
         ]
         for r, read in enumerate(self._parameter_reads):
@@ -264,22 +267,30 @@ class Core(wiring.Component):
 
         # The core's own activations first: they never wait, so its timing does not depend on the link.
         m.d.comb += [outputs.write.ready.eq(1), inputs.write.ready.eq(~outputs.write.valid)]
-        chosen = Signal.like(outputs.write.payload)
-        m.d.comb += chosen.eq(Mux(outputs.write.valid, outputs.write.payload, inputs.write.payload))
-        writing = outputs.write.valid | inputs.write.valid
+        first, second = outputs.write, inputs.write.payload
+        chosen = Signal.like(first.payload)
+        banks, nonzero = Signal(c.simd), Signal(c.simd, name="nonzero", attrs=KEPT)
+        fresh = Signal(attrs=KEPT)
+        others = ~first.valid.replicate(c.simd)
+        m.d.comb += [
+            chosen.eq(Mux(first.valid, first.payload, second)),
+            banks.eq(first.payload.banks | (second.banks & others)),
+            nonzero.eq(first.payload.nonzero | (second.nonzero & others)),
+            fresh.eq(first.payload.fresh | (second.fresh & ~first.valid)),
+        ]
         for j in range(c.simd):
             m.d.comb += [
-                self._activations[j].write.enable.eq(writing & chosen.banks[j]),
+                self._activations[j].write.enable.eq(banks[j]),
                 self._activations[j].write.address.eq(chosen.word),
                 self._activations[j].write.data.eq(chosen.values[j]),
             ]
         masks = self._activation_masks
         m.d.comb += [
-            masks.enable.eq(writing),
+            masks.enable.eq(outputs.write.valid | inputs.write.valid),
             masks.write.word.eq(chosen.word),
-            masks.write.banks.eq(chosen.banks),
-            masks.write.nonzero.eq(chosen.nonzero),
-            masks.write.fresh.eq(chosen.fresh),
+            masks.write.banks.eq(banks),
+            masks.write.nonzero.eq(nonzero),
+            masks.write.fresh.eq(fresh),
             masks.write.writer.eq(~outputs.write.valid),
         ]
 

@@ -1,7 +1,7 @@
 """Weights that are integer levels times one scale a channel, found by least squares, built from ternary planes.
 
-The scale of each output channel is the one of least squared error among a geometric row below ``max |w| / highest
-level``: cheap enough for every step, and nothing to learn or to diverge.
+The scale of each output channel is, unless a quantiser says otherwise, the one of least squared error among a geometric
+row below ``max |w| / highest level``: cheap enough for every step, and nothing to learn or to diverge.
 """
 
 import torch

@@ -57,9 +57,15 @@ def _blocks(preset: str, density: float, loss: float) -> Row:
 
 
 def _weights(preset: str, weights: str) -> Row:
-    """Another weight quantiser in all layers but a first and last of their own; better than TWN is hoped for."""
+    """Another weight quantiser in all layers but a first and last of their own; better than TWN is hoped for.
+
+    TTQ's gradients are its own: no estimator on top of them.
+    """
+    changes: tuple[tuple[str, Value], ...] = (("recipe.layers.weights", weights),)
+    if weights == "ttq":
+        changes += (("recipe.layers.estimator", "plain"),)
     return Row(
-        name=f"{preset}-{weights}", preset=preset, changes=(("recipe.layers.weights", weights),),
+        name=f"{preset}-{weights}", preset=preset, changes=changes,
         reach=Reach(below_row=(preset, 0.0)),
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sterna.quant import Recipe
+from sterna.quant import LayerRecipe, Recipe
 from sterna.spec.errors import ConfigurationError
 from sterna.train.presets import Phase
 from sterna.train.topologies import ByteTransformer
@@ -40,7 +40,8 @@ TEXT_PRESETS = {
     for preset in (
         TextPreset(
             name=f"text-bytelm-{size}", text="tinyshakespeare",
-            topology=ByteTransformer(width=width, heads=4, blocks=blocks, context=64), recipe=Recipe(),
+            topology=ByteTransformer(width=width, heads=4, blocks=blocks, context=64),
+            recipe=Recipe(layers=LayerRecipe(estimator="ewgs")),
             float_phase=Phase(epochs=10, learning_rate=3e-3, weight_decay=0.01),
             quantised_phase=Phase(epochs=10, learning_rate=3e-3),
         )

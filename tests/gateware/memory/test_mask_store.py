@@ -52,7 +52,7 @@ def test_two_writers_set_masks_chunk_by_chunk_and_reads_find_them(primitive: Pri
                 for j in range(C.simd):
                     masks[chunk][j] = (0 if fresh else masks[chunk][j]) | ((banks & nonzero) >> j & 1) << position
             word = CHUNK * chunk + position
-            write = {"word": word, "banks": banks, "nonzero": nonzero, "fresh": fresh, "writer": writer}
+            write = {"word": word, "banks": banks, "nonzero": banks & nonzero, "fresh": fresh, "writer": writer}
             ctx.set(dut.write, write)
             ctx.set(dut.enable, enable)
             reading = rng.choice([k for k in range(chunks) if k != chunk])

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from sterna.gateware.compute.scanner import OFFSET_BITS, fetched_chunk
+from sterna.gateware.kept import KEPT
 from sterna.spec.configuration import CHUNK, Configuration
 
 COUNT_BITS = CHUNK.bit_length()
@@ -65,7 +66,8 @@ class Feeder(wiring.Component):
         m = Module()
         # One position is left at most, and an output ends (`ends`) or does not (`passes`): in flip-flops, because the
         # pace of all feeders hangs on them.
-        chunk = data.StructLayout({"mask": CHUNK, "blocks": CHUNK, "live": CHUNK, "last": 1, "ends": 1, "passes": 1})
+        members = {"mask": CHUNK, "blocks": CHUNK, "live": CHUNK, "last": 1}
+        masks, chunk = data.StructLayout(members), data.StructLayout({**members, "ends": 1, "passes": 1})
         whole = self.take & ~self.chunk.half
 
         # Arrival: which positions have to be issued.
@@ -94,18 +96,23 @@ class Feeder(wiring.Component):
         # Queue: what has arrived goes to `current` when that is free and nothing is queued. If it is still here when
         # the next comes, it makes place for that in `queued`: so both of these are filled with `take`, in all feeders
         # at once, and what is the same in all of them stands in one register.
-        current = Signal(chunk)
+        current = Signal(masks, reset_less=True)
+        ends = Signal()
+        passes = Signal()
         queued = Signal(chunk, reset_less=True)
         holding = Signal()
         waiting = Signal()
+        following = data.View(chunk, Mux(waiting, queued, arrived))
         before = [current.mask[:k].any() for k in range(CHUNK + 1)]  # is there one below position k?
         leaving, enters, remains = Signal(), Signal(), Signal()
+        nearly = Signal(attrs=KEPT)  # one is left at most after the next is issued
         m.d.comb += [
+            nearly.eq(_fewer(current.mask, 3)),
             arrived.ends.eq(fresh & arrived.last & _fewer(arrived.mask, 2)),
             arrived.passes.eq(fresh & ~arrived.last & _one(arrived.mask)),
-            self.complete.eq(current.ends),
-            self.room.eq(~waiting | current.passes),
-            leaving.eq(~holding | current.passes | (current.ends & self.advance)),
+            self.complete.eq(ends),
+            self.room.eq(~waiting | passes),
+            leaving.eq(~holding | passes | (ends & self.advance)),
             enters.eq(fresh & (arrived.mask.any() | arrived.last)),
             remains.eq(enters & (waiting | ~leaving)),
         ]
@@ -114,28 +121,30 @@ class Feeder(wiring.Component):
                 fresh.eq(whole | remains),
                 waiting.eq(Mux(whole, remains, waiting & ~leaving)),
                 current.mask.eq(current.mask & Cat(before[:CHUNK])),
-                current.ends.eq(current.last & _fewer(current.mask, 3)),
-                current.passes.eq(~current.last & _fewer(current.mask, 3)),
+                ends.eq(current.last & nearly),
+                passes.eq(~current.last & nearly),
             ]
             with m.If(leaving):
-                m.d.sync += [holding.eq(waiting | enters), current.eq(Mux(waiting, queued, arrived))]
+                m.d.sync += [
+                    holding.eq(waiting | enters),
+                    *(current[name].eq(following[name]) for name in members),
+                    ends.eq(following.ends),
+                    passes.eq(following.passes),
+                ]
         with m.If(whole):
             m.d.sync += queued.eq(arrived)
 
         # Decision.
-        lowest = Signal(CHUNK)
+        some, index, present = _lowest(list(current.mask), list(current.live))
         issue = Signal(data.StructLayout({"below": CHUNK - 1, "index": OFFSET_BITS, "present": 1}), reset_less=True)
-        m.d.comb += [
-            lowest.eq(current.mask & ~Cat(before[:CHUNK])),
-            self.issuing.eq(holding & before[CHUNK]),
-        ]
+        m.d.comb += self.issuing.eq(holding & some)
         with m.If(self.step):
             m.d.sync += [
                 self.issued.eq(self.issuing),
                 self.held.eq(holding),
                 issue.below.eq((current.blocks & ~Cat(before[1:]))[: CHUNK - 1]),  # the chunk's blocks before this one
-                issue.index.eq(_least(before)),
-                issue.present.eq((current.live & lowest).any()),
+                issue.index.eq(Cat(index)),
+                issue.present.eq(present),
             ]
         self._build_addresses(m, issue, leaving, waiting, whole, arrived.blocks)
         return m
@@ -153,6 +162,8 @@ class Feeder(wiring.Component):
         left = Signal()
         waited = Signal()
         came = Signal()
+        stored = Signal(COUNT_BITS, reset_less=True)
+        m.d.comb += self.stored.eq(stored)
         with m.If(whole):
             m.d.sync += [arrived_word.eq(self.chunk.word), rewind.eq(self.chunk.rewind)]
         with m.If(self.step):
@@ -160,9 +171,9 @@ class Feeder(wiring.Component):
             with m.If(came):
                 m.d.sync += [
                     queued_place.eq(arrived_place),
-                    arrived_place.pointer.eq(_sum_or(rewind, self.first_block, arrived_place.pointer, self.stored)),
+                    arrived_place.pointer.eq(_sum_or(rewind, self.first_block, arrived_place.pointer, stored)),
                     arrived_place.word.eq(arrived_word),
-                    self.stored.eq(_population(blocks)),
+                    stored.eq(_population(blocks)),
                 ]
             with m.If(left):
                 m.d.sync += current_place.eq(Mux(waited, queued_place, arrived_place))
@@ -176,9 +187,12 @@ class Feeder(wiring.Component):
             ]
 
 
-def all_room(feeders: Sequence[Feeder], advance: Value) -> Value:
+def all_room(m: Module, feeders: Sequence[Feeder], advance: Value) -> Value:
     """Whether all have room for a chunk with a step: where an output ends, each does."""
-    return advance | Cat(feeder.room for feeder in feeders).all()
+    pairs = [Signal(attrs=KEPT, name=f"room_{j}") for j in range(0, len(feeders), 2)]
+    for j, pair in enumerate(pairs):
+        m.d.comb += pair.eq(Cat(feeder.room for feeder in feeders[2 * j : 2 * j + 2]).all())
+    return advance | Cat(pairs).all()
 
 
 def _sum_or(other: Value, instead: Value, long: Value, short: Value) -> Value:
@@ -187,13 +201,15 @@ def _sum_or(other: Value, instead: Value, long: Value, short: Value) -> Value:
     return Mux(other, instead, (long + Cat(short, other.replicate(len(long) - len(short))))[: len(long)])
 
 
-def _least(before: Any) -> Any:
-    """Number of the first position with a bit, from whether there is one below each."""
-    bits = []
-    for level in range(OFFSET_BITS):
-        step = 1 << level
-        bits.append(Cat(before[k + step] & ~before[k] for k in range(step, CHUNK, 2 * step)).any())
-    return Cat(bits)
+def _lowest(bits: Sequence[Value], values: Sequence[Value]) -> tuple[Value, list[Value], Value]:
+    """Whether a bit is set, the lowest's number, bit by bit, and its value."""
+    if len(bits) == 1:
+        return bits[0], [], values[0]
+    half = len(bits) // 2
+    low, low_index, low_value = _lowest(bits[:half], values[:half])
+    high, high_index, high_value = _lowest(bits[half:], values[half:])
+    index = [Mux(low, a, b) for a, b in zip(low_index, high_index, strict=True)]
+    return low | high, [*index, ~low], Mux(low, low_value, high_value)
 
 
 def _rotated(bits: Any, by: Any) -> Any:
@@ -216,5 +232,11 @@ def _one(bits: Value) -> Value:
 def _fewer(bits: Value, than: int) -> Value:
     """Whether fewer than ``than`` bits are set, from what the halves have: few levels of logic."""
     half = len(bits) // 2
-    low, high = ([_population(part) <= most for most in range(than)] for part in (bits[:half], bits[half:]))
+    low, high = ([_within(part, most) for most in range(than)] for part in (bits[:half], bits[half:]))
     return Cat(low[k] & high[than - 1 - k] for k in range(than)).any()
+
+
+def _within(bits: Value, most: int) -> Value:
+    """Whether at most so many bits are set, from a table: sums would go through carry chains."""
+    table = sum((number.bit_count() <= most) << number for number in range(1 << len(bits)))
+    return Const(table, 1 << len(bits)).bit_select(bits, 1)

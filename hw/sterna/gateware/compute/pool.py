@@ -17,8 +17,8 @@ class MaxPool(wiring.Component):
 
     Pixels come in raster order, so a row of windows is held at once: ``pool_depth`` groups. Windows do not overlap.
     Without pooling every pixel is its window's first and last, and nothing is held.
-    Latency: one cycle. Throughput: one group a cycle, but a group comes again four cycles later at the soonest: a pixel
-    has four or more. Flow: moves only while ``run`` is ready, which may not wait for what comes.
+    Latency: two cycles. Throughput: one group a cycle, but a group comes again four cycles later at the soonest: a
+    pixel has four or more. Flow: moves only while ``run`` is ready, which may not wait for what comes.
     """
 
     def __init__(self, *, configuration: Configuration):
@@ -56,27 +56,35 @@ class MaxPool(wiring.Component):
         nonzero = Signal(c.requantisers, reset_less=True)
         held_index = Signal.like(index)
         valid = Signal()
+        greater = Signal(values)
+        run = Signal(self.run.payload.shape())
+        writes = valid & held.flags.write & held.flags.pool_last
         m.d.comb += [
+            self.run.payload.eq(run),
             go.eq(self.run.ready),
             self.activations.ready.eq(go),
             maxima.read.enable.eq(self.activations.valid & go),
             maxima.read.address.eq(index),
             maxima.write.enable.eq(valid & held.flags.write & ~held.flags.pool_last),
             maxima.write.address.eq(held_index),
-            maxima.write.data.eq(self.run.payload.values),
-            self.run.valid.eq(valid & held.flags.pool_last),
-            self.run.payload.write.eq(held.flags.write),
-            self.run.payload.row_end.eq(held.flags.row_end & held.flags.pixel_end),
-            self.run.payload.last.eq(held.flags.op_end),
+            maxima.write.data.eq(greater),
         ]
         with m.If(go):
-            m.d.sync += [valid.eq(self.activations.valid), held.eq(group), held_index.eq(index)]
-            m.d.sync += nonzero.eq(Cat(value.any() for value in group.values))
+            m.d.sync += [
+                valid.eq(self.activations.valid),
+                held.eq(group),
+                held_index.eq(index),
+                nonzero.eq(Cat(value.any() for value in group.values)),
+                self.run.valid.eq(valid & held.flags.pool_last),
+                run.values.eq(greater),
+                run.write.eq(writes),
+                run.row_end.eq(held.flags.row_end & held.flags.pixel_end),
+                run.last.eq(held.flags.op_end),
+            ]
         for r in range(c.requantisers):
             mine, kept = held.values[r], maxima.read.data[r]
             new = held.flags.pool_first | (mine > kept)
-            m.d.comb += [
-                self.run.payload.values[r].eq(Mux(new, mine, kept)),
-                self.run.payload.nonzero[r].eq(Mux(new, nonzero[r], kept.any())),
-            ]
+            m.d.comb += greater[r].eq(Mux(new, mine, kept))
+            with m.If(go):
+                m.d.sync += run.nonzero[r].eq(writes & Mux(new, nonzero[r], kept.any()))
         return m

@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sterna.gateware.kept import KEPT
 from sterna.gateware.memory.ram import ReadPort
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import PLANE_FIELDS
@@ -50,8 +51,8 @@ class Scanner(wiring.Component):
     row's first costs a read of its own. Block masks are read in order, from ``first_mask`` on with an output that
     rewinds. Reading ahead goes on over the end of an output, so its few cycles of latency do not show.
 
-    Latency: two cycles from request to the first chunk. Throughput: one chunk a cycle. Flow: valid/ready at both ends;
-    the memories hold their data while a chunk waits.
+    Latency: two cycles from request to the first chunk. Throughput: one chunk a cycle. Flow: moves only while
+    ``chunks`` is ready, which may not wait for what comes; the memories hold their data meanwhile.
     """
 
     def __init__(self, *, configuration: Configuration):
@@ -80,22 +81,23 @@ class Scanner(wiring.Component):
         halfway = Signal()  # the lower half of this unaligned row is read
         mask_pointer = Signal((c.mask_depth - 1).bit_length(), reset_less=True)
 
+        whole, row_end = Signal(attrs=KEPT), Signal(attrs=KEPT)
         unaligned = word[:OFFSET_BITS].any()
         half = unaligned & ~halfway
-        row_end = chunks_left == 0
-        # What hangs on the pace of the feeders comes last in each term.
+        m.d.comb += [whole.eq(busy & ~half), row_end.eq(chunks_left == 0)]
+        # The pace of the feeders comes late, so that all registers are enabled by what would be with it and without.
         ready = self.chunks.ready
-        free, moves, counts = Signal(), Signal(), Signal()
-        whole = busy & ~half
-        rewinds = ~busy & self.outputs.valid & request.rewind
+        names = "rewinds", "counts", "moves", "turns"
+        rewinds, counts, moves, turns = (Signal(name=name, attrs=KEPT) for name in names)
         m.d.comb += [
-            free.eq(~self.chunks.valid | ready),
-            moves.eq((~busy | (~half & ~self.chunks.valid)) | (~half & ready)),
-            counts.eq((rewinds | (whole & ~self.chunks.valid)) | (whole & ready)),
+            rewinds.eq(~busy & self.outputs.valid & request.rewind),
+            counts.eq(rewinds | whole),
+            moves.eq(~busy | whole),
+            turns.eq(~busy | (whole & row_end)),
             self.outputs.ready.eq(~busy),
-            self.activation_masks.enable.eq(busy & free),
+            self.activation_masks.enable.eq(busy & ready),
             self.activation_masks.address.eq(word[OFFSET_BITS:] + (unaligned & halfway)),
-            self.block_masks.enable.eq(whole & free),
+            self.block_masks.enable.eq(whole & ready),
             self.block_masks.address.eq(mask_pointer),
         ]
         # Registers that load or count: subtracting the bit that chooses puts both into the cells of the carry chain.
@@ -112,30 +114,31 @@ class Scanner(wiring.Component):
                 tail.eq(request.tail),
                 pitch.eq(request.pitch),
             ]
-        with m.If(busy & free):
+        with m.If(busy & ready):
             m.d.sync += halfway.eq(half | (unaligned & ~row_end))
             with m.If(~half):
                 m.d.sync += rewind.eq(0)
                 with m.If(row_end):
                     m.d.sync += busy.eq(rows_left != 0)
-        with m.If(counts):
+        with m.If(Mux(ready, counts, rewinds)):
             m.d.sync += mask_pointer.eq(Mux(busy, mask_pointer - busy.replicate(len(mask_pointer)), self.first_mask))
-        with m.If(moves):
+        with m.If(Mux(ready, moves, ~busy)):
             m.d.sync += [
                 upper.eq(Mux(on, upper - on.replicate(len(upper)), start[OFFSET_BITS:])),
                 chunks_left.eq(
                     Mux(on, chunks_left + on.replicate(len(chunks_left)), Mux(busy, chunks, request.chunks))
                 ),
             ]
-            with m.If(~on):
-                m.d.sync += [
-                    lower.eq(start),
-                    row_word.eq(start),
-                    rows_left.eq(Mux(busy, rows_left + busy.replicate(len(rows_left)), request.rows)),
-                ]
+        with m.If(Mux(ready, turns, ~busy)):
+            m.d.sync += [
+                lower.eq(start),
+                row_word.eq(start),
+                rows_left.eq(Mux(busy, rows_left + busy.replicate(len(rows_left)), request.rows)),
+            ]
 
-        chunk = self.chunks.payload
-        with m.If(free):
+        chunk = Signal(self.chunks.payload.shape(), reset_less=True)
+        m.d.comb += self.chunks.payload.eq(chunk)
+        with m.If(ready):
             m.d.sync += [
                 self.chunks.valid.eq(busy),
                 chunk.half.eq(half),

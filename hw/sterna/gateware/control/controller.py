@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, ValueLike, signed
+from amaranth.hdl import C, Cat, Const, Module, Mux, Signal, Value, ValueLike, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -23,13 +23,12 @@ activations, of which there is at least one."""
 _ILLEGAL_TRIT = 0b10
 
 
-def _packed(opcode: int) -> int:
-    """Opcodes in four bits: the others are zero in all of them."""
-    return (opcode & 0x30) >> 2 | opcode & 3
-
-
-assert len({_packed(opcode) for opcode in Opcode}) == len(Opcode)
-assert not any(opcode & ~0x33 for opcode in Opcode)
+def _first(*refusals: tuple[ValueLike, Status]) -> Value:
+    """The status of the first that holds, else OK."""
+    verdict: Value = Const(Status.OK, len(Signal(Status)))
+    for holds, status in reversed(refusals):
+        verdict = Mux(holds, status, verdict)
+    return verdict
 
 
 class Controller(wiring.Component):
@@ -106,7 +105,7 @@ class Controller(wiring.Component):
         return m
 
     def _is(self, opcode: Opcode) -> ValueLike:
-        return self._opcode == _packed(opcode)
+        return self._asked[opcode]
 
     def _build_state(self, m: Module) -> None:
         # Of the session and the image
@@ -128,7 +127,7 @@ class Controller(wiring.Component):
         ]
         # Of the request
         self._ahead = Signal(8)  # of the expected number, modulo 256
-        self._opcode = Signal(4)
+        self._asked = {opcode: Signal(name=f"asked_{opcode.name.lower()}") for opcode in Opcode}
         self._repeated = Signal()
         self._ended = Signal()  # its last byte was taken
         self._content_follows = Signal()  # words or activations
@@ -160,10 +159,9 @@ class Controller(wiring.Component):
         if self._several:
             fields = {Opcode.INPUT: word % CHUNK, Opcode.START: flags[CORE_IN_FLAGS:], Opcode.RESULT: slot[1:]}
             self._no_core = {opcode: field >= cores for opcode, field in fields.items()}
-            with m.Switch(self._opcode):
-                for opcode, field in fields.items():
-                    with m.Case(_packed(opcode)):
-                        m.d.comb += self.core.eq(field)
+            for opcode, field in fields.items():
+                with m.If(self._is(opcode)):
+                    m.d.comb += self.core.eq(field)
             self._slot, self._run_slot = slot[0], self._run_slots.bit_select(self.core, 1)
             self._runs = self.running.bit_select(self.core, 1)
         else:
@@ -193,14 +191,16 @@ class Controller(wiring.Component):
         self._count = count = Signal(MAX_CONTENT.bit_length())
         self._beyond = Signal()
         self._partial = Signal()
+        self._negative = Signal()  # the count has gone below zero
         self._clear_count, self._load, self._walk, self._walked = (Signal() for _ in range(4))
         self._next_address, self._next_count = Signal(), Signal()
 
-        step, outside = Signal(range(max(steps) + 1)), Signal()
+        step, outside = Signal(range(max(steps) + 1), reset_less=True), Signal()
         with m.Switch(kind):
             for k, depth in enumerate(depths):
                 with m.Case(k):
-                    m.d.comb += [step.eq(steps[k]), outside.eq(address >= depth)]
+                    m.d.sync += step.eq(steps[k])
+                    m.d.comb += outside.eq(address >= depth)
 
         rest = Signal(signed(len(count) + 1))
         given = self._scratch[8:32]
@@ -213,7 +213,7 @@ class Controller(wiring.Component):
         # Loaded by the same subtraction: from -1, where it is cleared to before, ~n takes it to n.
         m.d.comb += [
             rest.eq(count - Mux(self._load, ~named, Mux(self._walk, step, 1))),
-            self._walked.eq((count == 0) | (rest < 0)),
+            self._walked.eq((count == 0) | self._negative),
         ]
         keep = Signal()
         m.d.comb += keep.eq(~self._load)
@@ -221,11 +221,11 @@ class Controller(wiring.Component):
             # Minus ones is plus one; with a load, where it does not count, minus nothing: so a bit takes one cell.
             m.d.sync += address.eq(Mux(keep, address - keep.replicate(len(address)), given))
         with m.If(self._load | self._next_count | self._walk):
-            m.d.sync += count.eq(rest)
+            m.d.sync += [count.eq(rest), self._negative.eq(rest < 0)]
         with m.If(self._clear_count):
             m.d.sync += count.eq(-1)
         with m.If(self._walk):
-            m.d.sync += [self._beyond.eq(self._beyond | (outside & (count != 0))), self._partial.eq(count != 0)]
+            m.d.sync += [self._beyond.eq(self._beyond | (outside & ~self._walked)), self._partial.eq(self._negative)]
         with m.Elif(self._load):
             m.d.sync += self._beyond.eq(given[len(address) :].any())
 
@@ -249,7 +249,8 @@ class Controller(wiring.Component):
 
     def _build_ports(self, m: Module) -> None:
         c = self.configuration
-        m.d.sync += [port.valid.eq(0) for port in (self.write, self.starts, self.reads)]  # but where a state asks
+        # But where a state asks:
+        m.d.sync += [port.valid.eq(0) for port in (self.write, self.inputs, self.starts, self.reads)]
         limit = max_activation(c.act_bits)
         value = self.requests.payload.data.as_signed()
         m.d.comb += [
@@ -258,13 +259,15 @@ class Controller(wiring.Component):
             self.write.region.eq(self._kind),
             self.write.address.eq(self._address),
             self.write.data.eq(self._scratch),
-            self.inputs.payload.value.eq(Mux(value > limit, limit, Mux(value < -limit, -limit, value))),
             self.inputs.payload.word.eq(self._given[:16]),
             self.inputs.payload.first.eq(self._first),
-            self.inputs.payload.last.eq(self.requests.payload.last),
             self._registers.register.eq(self._address),
             self.reads.payload.word.eq(self._address),
             self.reads.payload.bank.eq(self._bank),
+        ]
+        m.d.sync += [
+            self.inputs.payload.value.eq(Mux(value > limit, limit, Mux(value < -limit, -limit, value))),
+            self.inputs.payload.last.eq(self.requests.payload.last),
         ]
         entry, offset, flags, ops = (self._scratch[low:high] for low, high in ((0, 16), (16, 32), (32, 40), (40, 48)))
         self._entry = entry
@@ -284,10 +287,10 @@ class Controller(wiring.Component):
     def _build_opening(self, m: Module) -> None:
         """Sequence number, opcode, arguments."""
         byte = self.requests.payload
-        # Behind by up to 127, or ahead by up to 128, or as expected.
-        even, ahead, behind = Signal(), Signal(), Signal()
+        # Behind by up to 127, or ahead by up to 128, or as expected; and whether there is such a request. A cycle late.
+        even, ahead, behind, known = Signal(), Signal(), Signal(), Signal()
         rest = self._ahead[:7].any()
-        m.d.comb += [
+        m.d.sync += [
             even.eq(~self._ahead[7] & ~rest),
             ahead.eq(Mux(self._ahead[7], ~rest, rest)),
             behind.eq(self._ahead[7] & rest),
@@ -302,16 +305,15 @@ class Controller(wiring.Component):
                 m.d.sync += self._ahead.eq(byte.data - self._expected)
                 m.next = "OPCODE"
 
-        known, syncs, bad_commit = Signal(), Signal(), Signal()
+        syncs, bad_commit = Signal(), Signal()
         with m.State("OPCODE"):
             m.d.comb += [self.requests.ready.eq(1), self._clear.eq(1)]
             four_follow = byte.left == 1 + 4
             m.d.sync += [
-                known.eq(Cat(byte.data == opcode for opcode in Opcode).any()),
                 syncs.eq((byte.data == Opcode.SYNC) & four_follow),
                 bad_commit.eq((byte.data == Opcode.COMMIT) & ~four_follow),
-                self._opcode.eq(Cat(byte.data[0:2], byte.data[4:6])),
-                self._repeated.eq(behind),
+                known.eq(Cat(byte.data == opcode for opcode in Opcode).any()),
+                *(self._is(opcode).eq(byte.data == opcode) for opcode in Opcode),
                 self._ended.eq(byte.last),
                 self._status.eq(Status.OK),
                 self._index.eq((byte.data == Opcode.READ) | (byte.data == Opcode.INPUT)),
@@ -323,19 +325,19 @@ class Controller(wiring.Component):
             with m.If(self.requests.valid):
                 m.next = "JUDGE OPCODE"
 
+        bad_length = self._ended | bad_commit  # the argument of a bad COMMIT must not come into the CRC
+        verdict = _first((ahead, Status.OUT_OF_ORDER), (~known, Status.UNKNOWN_OPCODE), (bad_length, Status.BAD_LENGTH))
         with m.State("JUDGE OPCODE"):
+            m.d.sync += self._repeated.eq(behind)
             with m.If(syncs | even):
                 m.d.sync += self._expected.eq(self._expected - ~self._ahead)
             with m.If(syncs):
                 m.next = "STATUS"
-            with m.Elif(ahead):
-                self._refuse(m, Status.OUT_OF_ORDER)
-            with m.Elif(~known):
-                self._refuse(m, Status.UNKNOWN_OPCODE)
-            with m.Elif(self._ended | bad_commit):  # the argument of a bad COMMIT must not come into the CRC
-                self._refuse(m, Status.BAD_LENGTH)
             with m.Else():
+                m.d.sync += self._status.eq(verdict)
                 m.next = "ARGUMENTS"
+                with m.If(verdict != Status.OK):
+                    m.next = "FINISH"
 
         with m.State("ARGUMENTS"):
             m.d.comb += [
@@ -356,104 +358,83 @@ class Controller(wiring.Component):
                 with m.Elif(self._last_index | byte.last):
                     self._refuse(m, Status.BAD_LENGTH)
 
-    def _walk_content(self, m: Module) -> None:
-        m.next = "WALK"
-        with m.If(~self.requests.valid):
-            m.next = "AWAIT CONTENT"
-
     def _build_judgement(self, m: Module) -> None:
-        """What can be said before the work begins: JUDGE, then WALK, then CHOOSE for those that name words."""
+        """What can be said before the work begins: JUDGE and DECIDE, then WALK and CHOOSE for those that name words."""
+        begin, commit, start = (self._is(opcode) for opcode in (Opcode.BEGIN, Opcode.COMMIT, Opcode.START))
+        held = Mux(self._repeated, self._loaded, self._open)
+        no_core = Cat(self._is(opcode) & there for opcode, there in self._no_core.items()).any()
+        nowhere = (
+            (start & (self._entry >= self.configuration.program_depth))
+            | (self._is(Opcode.WRITE) & (self._scratch[:8] >= len(Region)))
+            | no_core
+        )
+        too_long = self._is(Opcode.RESULT) & (self._scratch[32:48] > MAX_RESULT)
+        # Of these one holds at most, so that they need not wait for each other.
+        refusals = {
+            Status.WRONG_CONFIGURATION: begin & self._mismatch,
+            Status.BUSY: begin & ~self._mismatch & ~self._repeated & self._any_runs,
+            Status.NOT_LOADED: (commit & ~held) | (start & ~nowhere & ~self._loaded),
+            # The CRC register has taken the words and the argument.
+            Status.BAD_CHECKSUM: commit & ~self._repeated & self._open & ~self._crc.matched,
+            Status.BAD_ADDRESS: nowhere & ~too_long,
+            Status.BAD_LENGTH: too_long,
+        }
+        verdict = 0
+        for status, holds in refusals.items():
+            verdict |= holds.replicate(len(self._status)) & status
+
         with m.State("JUDGE"):
-            m.d.comb += [self._judge.eq(1), self._load.eq(1)]
-            with m.Switch(self._opcode):
-                with m.Case(_packed(Opcode.BEGIN)):
-                    m.next = "FINISH"
-                    with m.If(self._mismatch):
-                        self._refuse(m, Status.WRONG_CONFIGURATION)
-                    with m.Elif(~self._repeated):
-                        with m.If(self._any_runs):
-                            self._refuse(m, Status.BUSY)
-                        with m.Else():
-                            m.d.comb += self._crc.start.eq(1)
-                            m.d.sync += [self._open.eq(1), self._loaded.eq(0)]
-                with m.Case(_packed(Opcode.COMMIT)):
-                    # The CRC register has taken the words and now the argument as well.
-                    m.next = "FINISH"
-                    with m.If(~Mux(self._repeated, self._loaded, self._open)):
-                        self._refuse(m, Status.NOT_LOADED)
-                    with m.Elif(~self._repeated):
-                        m.d.sync += [self._open.eq(0), self._loaded.eq(self._crc.matched)]
-                        with m.If(~self._crc.matched):
-                            self._refuse(m, Status.BAD_CHECKSUM)
-                with m.Case(_packed(Opcode.START)):
-                    m.next = "FINISH"
-                    outside = self._entry >= self.configuration.program_depth
-                    if self._several:
-                        outside |= self._no_core[Opcode.START]
-                    with m.If(outside):
-                        self._refuse(m, Status.BAD_ADDRESS)
-                    with m.Elif(~self._loaded):
-                        self._refuse(m, Status.NOT_LOADED)
-                    with m.Elif(~self._repeated):
-                        m.next = "START"
-                with m.Case(_packed(Opcode.WRITE)):
-                    with m.If(self._scratch[:8] >= len(Region)):
-                        self._refuse(m, Status.BAD_ADDRESS)
-                    with m.Else():
-                        self._walk_content(m)
-                with m.Case(_packed(Opcode.INPUT)):
-                    with m.If(self._no_core[Opcode.INPUT]):
-                        self._refuse(m, Status.BAD_ADDRESS)
-                    with m.Else():
-                        self._walk_content(m)
-                with m.Case(_packed(Opcode.RESULT)):
-                    with m.If(self._scratch[32:48] > MAX_RESULT):
-                        self._refuse(m, Status.BAD_LENGTH)
-                    if self._several:
-                        with m.Elif(self._no_core[Opcode.RESULT]):
-                            self._refuse(m, Status.BAD_ADDRESS)
-                    with m.Else():
-                        m.next = "WALK"
-                with m.Default():  # READ
-                    m.next = "WALK"
+            m.d.comb += self._judge.eq(1)
+            m.d.sync += self._status.eq(verdict)
+            m.next = "DECIDE"
+
+        with m.State("DECIDE"):
+            m.d.comb += self._load.eq(1)
+            m.next = "WALK"
+            with m.If(self._content_follows & ~self.requests.valid):
+                m.next = "AWAIT CONTENT"
+            with m.If(start & ~self._repeated):
+                m.next = "START"
+            with m.If((self._status != Status.OK) | begin | commit | (start & self._repeated)):
+                m.next = "FINISH"
+            with m.If(~self._repeated & begin & (self._status == Status.OK)):
+                m.d.comb += self._crc.start.eq(1)
+                m.d.sync += [self._open.eq(1), self._loaded.eq(0)]
+            with m.If(~self._repeated & commit & self._open):
+                m.d.sync += [self._open.eq(0), self._loaded.eq(self._status == Status.OK)]
 
         with m.State("AWAIT CONTENT"):  # its first byte tells how much there is
             m.d.comb += self._clear_count.eq(1)
-            m.next = "JUDGE"
+            m.next = "DECIDE"
 
         with m.State("WALK"):
-            over = Signal()
-            m.d.comb += self._walk.eq(~over)
-            m.d.sync += over.eq(self._walk & self._walked)
-            with m.If(over):
+            m.d.comb += self._walk.eq(1)
+            with m.If(self._walked):
                 m.next = "WALKED"
 
         with m.State("WALKED"):
             m.d.comb += self._clear_count.eq(1)
             m.next = "CHOOSE"
 
+        storing = Signal()  # long before it is asked for
+        m.d.sync += storing.eq(self._open | (self._loaded & (self._repeated | (self._kind != Region.PROGRAM))))
+        verdict = _first(
+            (self._is(Opcode.WRITE) & self._partial, Status.BAD_LENGTH),
+            (self._beyond, Status.BAD_ADDRESS),
+            ((self._is(Opcode.WRITE) & ~storing) | (self._is(Opcode.RESULT) & ~self._loaded), Status.NOT_LOADED),
+        )
         with m.State("CHOOSE"):
             m.d.comb += self._load.eq(1)
-            m.d.sync += self._index.eq(0)
-            with m.If(self._is(Opcode.WRITE) & self._partial):
-                self._refuse(m, Status.BAD_LENGTH)
-            with m.Elif(self._beyond):
-                self._refuse(m, Status.BAD_ADDRESS)
+            m.d.sync += [self._index.eq(0), self._status.eq(verdict)]
+            m.next = "STATUS"
+            with m.If(verdict != Status.OK):
+                m.next = "FINISH"
             with m.Elif(self._is(Opcode.WRITE)):
-                with m.If(self._open | (self._loaded & (self._repeated | (self._kind != Region.PROGRAM)))):
-                    m.next = "TAKE WORD"
-                with m.Else():
-                    self._refuse(m, Status.NOT_LOADED)
+                m.next = "TAKE WORD"
             with m.Elif(self._is(Opcode.INPUT)):
                 m.next = "INPUT"
-            with m.Elif(self._is(Opcode.READ)):
-                m.next = "STATUS"
-            with m.Elif(~self._loaded):
-                self._refuse(m, Status.NOT_LOADED)
-            with m.Elif(self._runs & (self._run_slot == self._slot)):
+            with m.Elif(self._is(Opcode.RESULT) & self._runs & (self._run_slot == self._slot)):
                 m.next = "WALKED"
-            with m.Else():
-                m.next = "STATUS"
 
     def _build_work(self, m: Module) -> None:
         """WRITE, INPUT and START; READ and RESULT are work of the answer."""
@@ -486,14 +467,19 @@ class Controller(wiring.Component):
                     m.d.sync += [self._open.eq(0), self._loaded.eq(0)]
                 self._refuse(m, Status.BAD_TRIT)
             with m.Elif(done | (self.write.valid & self.write.ready)):
-                m.d.comb += self._next_address.eq(1)
-                m.next = "TAKE WORD"
-                with m.If(self._ended):
-                    m.next = "STATUS"
+                m.next = "STORED"
+
+        with m.State("STORED"):
+            m.d.comb += self._next_address.eq(1)
+            m.next = "TAKE WORD"
+            with m.If(self._ended):
+                m.next = "STATUS"
 
         with m.State("INPUT"):
-            m.d.comb += [self.inputs.valid.eq(self.requests.valid), self.requests.ready.eq(self.inputs.ready)]
-            with m.If(self.requests.valid & self.inputs.ready):
+            taken = self.inputs.valid & self.inputs.ready
+            m.d.comb += self.requests.ready.eq(taken)
+            m.d.sync += self.inputs.valid.eq(self.requests.valid & ~taken)
+            with m.If(taken):
                 m.d.sync += self._first.eq(0)
                 with m.If(byte.last):
                     m.next = "STATUS"
@@ -573,12 +559,15 @@ class Controller(wiring.Component):
         with m.State("REQUEST"):
             m.d.sync += self.reads.valid.eq(~(self.reads.valid & self.reads.ready))
             with m.If(self.reads.valid & self.reads.ready):
-                m.d.comb += [
-                    self._next_count.eq(1),
-                    self._next_address.eq(self._bank == self.configuration.simd - 1),
-                ]
-                m.d.sync += self._bank.eq(self._bank + 1)
-                m.next = "VALUE"
+                m.next = "REQUESTED"
+
+        with m.State("REQUESTED"):
+            m.d.comb += [
+                self._next_count.eq(1),
+                self._next_address.eq(self._bank == self.configuration.simd - 1),
+            ]
+            m.d.sync += self._bank.eq(self._bank + 1)
+            m.next = "VALUE"
 
         with m.State("VALUE"):
             m.d.comb += [

@@ -78,8 +78,8 @@ class RegisterFile(wiring.Component):
         read, write = totals.read_port(), totals.write_port()
 
         asked = Signal()  # this step was asked for
-        turn = Signal(_NUMBER_BITS, init=_COUNTERS[0])  # of the round
-        number = Signal(_NUMBER_BITS)
+        number = Signal(_NUMBER_BITS, init=_COUNTERS[0])
+        turn = Signal(_NUMBER_BITS, init=_COUNTERS[1])  # that follows in the round
         high = Signal()
         seen, mask = self._seen(m, number)
         moved = Signal(len(seen))  # from the total's low bits to the counter's
@@ -87,7 +87,6 @@ class RegisterFile(wiring.Component):
         total = Signal(_HALF + 1)
         state = Signal.like(self.state)
         m.d.comb += [
-            number.eq(Mux(asked, self.register, turn)),
             read.addr.eq(Cat(high, number)),
             write.addr.eq(Cat(high, number)),
             moved.eq((seen - read.data) & mask),
@@ -106,8 +105,10 @@ class RegisterFile(wiring.Component):
                 m.next = "HIGH"
             with m.State("HIGH"):
                 m.d.comb += [high.eq(1), write.en.eq(1), read.en.eq(0), self.done.eq(asked & self.ask)]
-                m.d.sync += [carry.eq(0), asked.eq(self.ask & ~asked)]
-                with m.If(~asked):
+                m.d.sync += [carry.eq(0), asked.eq(0), number.eq(turn)]
+                with m.If(self.ask & ~asked):
+                    m.d.sync += [asked.eq(1), number.eq(self.register)]
+                with m.Else():
                     m.d.sync += turn.eq(Mux(turn == _COUNTERS[-1], _COUNTERS[0], turn + 1))
                 m.next = "READ LOW"
         return m

@@ -34,7 +34,7 @@ class Sequencer(wiring.Component):
 
     Between runs the descriptor at the program's begin is read, again after each word that is loaded.
 
-    Latency: 3 cycles from ``start`` to the first output of a run that begins there, 24 elsewhere; 1 from ``op_done`` to
+    Latency: 4 cycles from ``start`` to the first output of a run that begins there, 25 elsewhere; 1 from ``op_done`` to
     the next op's first.
     Throughput: an output in two cycles; each takes four or more.
     Bad programs cannot hang it: every loop is counted, and ``CYCLES`` grows visibly.
@@ -70,7 +70,7 @@ class Sequencer(wiring.Component):
 
         # Fetch: words come one a cycle, each a cycle after its address.
         new_op = Signal(init=1)  # the descriptor being read is an op's
-        first_pixel = Signal()  # its first pixel is not through
+        first_pixel = Signal(reset_less=True)  # its first pixel is not through
         counter = Signal((c.program_depth - 1).bit_length())
         first_plane = Signal.like(counter, reset_less=True)
         index = Signal(range(OP_WORDS + PLANE_WORDS + 1))  # word that is being read
@@ -124,12 +124,12 @@ class Sequencer(wiring.Component):
         offset = Signal(word_bits, reset_less=True)
         ops_left = Signal(8)
         writing = Signal()  # an op has begun and not written its last activation
-        pixel_first = Signal()  # of the pixel's outputs
+        pixel_first = Signal(reset_less=True)  # of the pixel's outputs
         plane, tile = Signal.like(planes), Signal.like(tiles)
         column, row = Signal.like(width), Signal.like(height)
         pool_column, pool_row = Signal.like(pool_width), Signal.like(pool_height)
         phase = Signal.like(phases)
-        fraction = Signal(bank_bits)
+        fraction = Signal(bank_bits, reset_less=True)
         single = planes == 0
 
         def settled(name: str, condition: Value) -> Signal:
@@ -187,6 +187,8 @@ class Sequencer(wiring.Component):
         start_window = Signal(word_bits)
         m.d.comb += start_window.eq(source + Mux(source_slotted, offset, 0))
         asked = self.start.payload
+        known, elsewhere = Signal(), Signal()  # that one asks, and whether it begins where no descriptor is read
+        m.d.sync += [known.eq(self.start.valid & ~self.start.ready), elsewhere.eq(asked.entry.any())]
         with m.If(self.start.valid & self.start.ready):
             m.d.sync += [
                 offset.eq(asked.offset),
@@ -200,7 +202,7 @@ class Sequencer(wiring.Component):
         with m.FSM(name="phase"):
             with m.State("FETCH"):
                 # A new op's descriptor is read ahead: while the last outputs of an op drain, and between runs.
-                m.d.comb += [self.program.enable.eq(~fetched), self.start.ready.eq(~self.running)]
+                m.d.comb += [self.program.enable.eq(~fetched), self.start.ready.eq(known & ~self.running)]
                 with m.If(new_op):
                     m.d.sync += fraction.eq(fraction_start)
                 with m.If(~fetched):
@@ -227,7 +229,7 @@ class Sequencer(wiring.Component):
                             writing.eq(1),
                         ]
                         m.next = "SCHEDULE"
-                with m.If(~self.running & (self.loading | (self.start.valid & (asked.entry != 0)))):
+                with m.If(~self.running & (self.loading | (known & elsewhere))):
                     m.d.sync += [counter.eq(Mux(self.loading, 0, asked.entry)), index.eq(0)]
             with m.State("SCHEDULE"):
                 m.d.comb += self.outputs.valid.eq(1)

@@ -79,9 +79,9 @@ class FrameReceiver(wiring.Component):
 
         # Content bytes so far. Starts below zero, so that the CRC does not count, and stays one above the maximum in
         # frames that are too long: their further bytes go nowhere.
-        length = Signal(MAX_CONTENT.bit_length(), init=BEFORE_CONTENT)
-        too_long = Signal()
-        clear = Signal()
+        length = Signal(MAX_CONTENT.bit_length(), reset_less=True)
+        too_long = Signal(reset_less=True)
+        clear = Signal()  # before each frame
         m.d.comb += [crc.start.eq(clear), crc.data.eq(byte.payload.data)]
         with m.If(clear):
             m.d.sync += [length.eq(BEFORE_CONTENT), too_long.eq(0)]
@@ -92,9 +92,11 @@ class FrameReceiver(wiring.Component):
         publishing = Signal()  # the committed pointer runs ahead of the length
         with m.FSM():
             for state, following in (("GAP LOW", "GAP HIGH"), ("GAP HIGH", "TAKE")):
-                with m.State(state), m.If(room):
-                    m.d.comb += advance.eq(1)
-                    m.next = following
+                with m.State(state):
+                    m.d.comb += clear.eq(state == "GAP LOW")
+                    with m.If(room):
+                        m.d.comb += advance.eq(1)
+                        m.next = following
             with m.State("TAKE"):
                 m.d.comb += [
                     byte_ready.eq(room | too_long | byte.payload.end),
@@ -107,7 +109,6 @@ class FrameReceiver(wiring.Component):
                             m.d.sync += committed.eq(writer)
                             m.next = "LENGTH LOW"
                         with m.Else():
-                            m.d.comb += clear.eq(1)
                             m.d.sync += self.bad_frames.eq(self.bad_frames + 1)
                             m.next = "GAP LOW"
                     with m.Elif(room & ~too_long):
@@ -117,7 +118,7 @@ class FrameReceiver(wiring.Component):
                 m.d.comb += [publishing.eq(1), advance.eq(1), write.en.eq(1), write.data.eq(length[:8])]
                 m.next = "LENGTH HIGH"
             with m.State("LENGTH HIGH"):
-                m.d.comb += [publishing.eq(1), recall.eq(1), write.en.eq(1), write.data.eq(length[8:]), clear.eq(1)]
+                m.d.comb += [publishing.eq(1), recall.eq(1), write.en.eq(1), write.data.eq(length[8:])]
                 m.d.sync += self.good_frames.eq(self.good_frames + 1)
                 m.next = "GAP LOW"
 

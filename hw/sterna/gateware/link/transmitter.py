@@ -104,13 +104,15 @@ class FrameTransmitter(wiring.Component):
                 with m.If(free):
                     m.next = "CONTENT"
 
+        unread = Signal()  # in a flip-flop: never in two cycles running
+        m.d.sync += unread.eq((reader != gap) & ~read.en)
         with m.If(read.en):
             m.d.sync += reader.eq(reader + 1)
         with m.If(read.en | self.o.ready):
             m.d.sync += self.o.valid.eq(read.en)
         m.d.comb += [
             read.addr.eq(reader),
-            read.en.eq((reader != gap) & (~self.o.valid | self.o.ready)),
+            read.en.eq(unread & (~self.o.valid | self.o.ready)),
             self.o.payload.eq(read.data),
         ]
 

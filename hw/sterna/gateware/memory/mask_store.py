@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
+from sterna.gateware.kept import KEPT
 from sterna.gateware.memory.bit_ram import BitRam
 from sterna.gateware.memory.ram import Ram, ReadPort
 from sterna.spec.configuration import CHUNK, Configuration, Primitive
@@ -14,7 +15,7 @@ WRITERS = 2
 
 
 def mask_write(configuration: Configuration) -> data.StructLayout:
-    """Masks of one activation word: those of ``banks`` whose value is ``nonzero`` become one; with ``fresh`` all others
+    """Masks of one activation word: those that are ``nonzero``, of ``banks`` all, become one; with ``fresh`` all others
     of its chunk become zero, else they stay; without banks and ``fresh`` nothing changes. ``writer``: whose write it
     is."""
     return data.StructLayout({
@@ -49,11 +50,11 @@ class MaskStore(wiring.Component):
         bits = CHUNK * c.simd
         low_bits = (CHUNK - 1).bit_length()
         chunk = write.word[low_bits:]
-        position = Signal(CHUNK)  # one-hot: word within its chunk
+        position = Signal(CHUNK, attrs=KEPT)  # one-hot: word within its chunk
         ones = Signal(bits)
         m.d.comb += [
             position.eq(1 << write.word[:low_bits]),
-            ones.eq(Cat(position & (b & n).replicate(CHUNK) for b, n in zip(write.banks, write.nonzero, strict=True))),
+            ones.eq(Cat(position & bit.replicate(CHUNK) for bit in write.nonzero)),
         ]
         if c.activation_masks_in is Primitive.BITS:
             m.submodules.memory = bit_ram = BitRam(width=bits, depth=self.depth)

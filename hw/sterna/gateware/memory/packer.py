@@ -10,7 +10,8 @@ from sterna.spec.configuration import CHUNK, Configuration
 
 
 def packed_run(configuration: Configuration, group: int) -> data.StructLayout:
-    """``group`` neighbouring activations, and which are not zero; ``write`` low: none, only the ends count."""
+    """``group`` neighbouring activations, and which are not zero; ``write`` low: none, only the ends count. What is not
+    valid does not write, and what does not write is not ``nonzero``: neither is looked at twice."""
     return data.StructLayout({
         "values": data.ArrayLayout(signed(configuration.act_bits), group),
         "nonzero": group,
@@ -27,8 +28,8 @@ def run_place(configuration: Configuration) -> data.StructLayout:
 
 
 def bank_write(configuration: Configuration) -> data.StructLayout:
-    """One word's worth of writes: ``banks`` that take their value, which values are not zero, and whether all other
-    masks of the word's chunk become zero (``fresh``)."""
+    """One word's worth of writes: ``banks`` that take their value, which of these are not zero, and whether all other
+    masks of the word's chunk become zero (``fresh``). Of what is not valid no bank takes anything."""
     c = configuration
     return data.StructLayout({
         "word": (c.activation_depth - 1).bit_length(),
@@ -75,7 +76,7 @@ class Packer(wiring.Component):
         rest = Signal(low_bits, reset_less=True)
         passing = Signal()  # are there any? In a flip-flop, because the pace of the whole core hangs on readiness
         ending = Signal()  # they are the run's last
-        moved, wrote, passed = Signal(), Signal(), Signal()
+        moved, passed = Signal(), Signal()
         after = Signal(low_bits)
         word_end = step == steps - 1
         trails = place.trail.any() & self.zeros
@@ -83,7 +84,6 @@ class Packer(wiring.Component):
             self.run.ready.eq(~passing & self.write.ready),
             self.write.valid.eq(passing | self.run.valid),
             moved.eq(self.write.valid & self.write.ready),
-            wrote.eq(~passing & run.write),
             passed.eq(Mux(chunks_left == 1, rest == 0, chunks_left == 0)),
             after.eq(word_low + (run.write & word_end)),
             self.done.eq(moved & Mux(passing, passed & ending, run.last & ~trails)),
@@ -92,10 +92,11 @@ class Packer(wiring.Component):
         ]
         for j in range(c.simd):
             r = j % self.group
+            turn = ~passing & (step == j // self.group)
             m.d.comb += [
-                write.banks[j].eq(wrote & (step == j // self.group)),
+                write.banks[j].eq(turn & run.write),
                 write.values[j].eq(run.values[r]),
-                write.nonzero[j].eq(run.nonzero[r]),
+                write.nonzero[j].eq(turn & run.nonzero[r]),
             ]
 
         reach = Signal(len(word) + 1)

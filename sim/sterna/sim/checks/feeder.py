@@ -42,7 +42,7 @@ class GatedFeeder(wiring.Component):
         m.submodules.feeder = self.feeder
         chunks = self.scanner.chunks
         m.d.comb += [
-            chunks.ready.eq(self.step & all_room([self.feeder], self.feeder.advance) & self.neighbours),
+            chunks.ready.eq(self.step & all_room(m, [self.feeder], self.feeder.advance) & self.neighbours),
             self.feeder.chunk.eq(chunks.payload),
             self.feeder.take.eq(chunks.valid & chunks.ready),
             self.feeder.step.eq(self.step),

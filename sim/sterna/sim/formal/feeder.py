@@ -36,7 +36,7 @@ class FeederIssues(Property):
         free(m, chunk, f.take, f.activation_mask, f.block_mask, f.step, f.advance)
         free(m, f.flow, f.lend, f.others_block, f.others_word)
         constant(m, f.first_block, f.no_activation_skip, f.no_block_skip)
-        ready, advanced = f.step & all_room([f], f.advance), Signal()
+        ready, advanced = f.step & all_room(m, [f], f.advance), Signal()
         given(m, implies(f.take, ready), implies(f.advance, f.complete))
         given(m, f.flow | ~f.step, implies(f.flow, Mux(f.step, ~(f.lend & f.issued), f.lend)))
         m.d.comb += advanced.eq(f.advance & f.step)
@@ -108,7 +108,8 @@ class FeederIssues(Property):
         # Where they are: in the chunk that is current, the queued one, and the one that arrived last. Their places are
         # a step behind: what they are about to be counts.
         chunks = data.StructLayout({"mask": CHUNK, "blocks": CHUNK, "live": CHUNK, "last": 1, "ends": 1, "passes": 1})
-        current, queued, fresh = (data.View(chunks, opened[name]) for name in ("current", "queued", "arrived"))
+        current = data.View(chunks, Cat(opened["current"], opened["ends"], opened["passes"]))
+        queued, fresh = (data.View(chunks, opened[name]) for name in ("queued", "arrived"))
         place = data.StructLayout({"pointer": block_bits, "word": word_bits})
         places = {name: data.View(place, opened[f"{name}_place"]) for name in ("current", "queued", "arrived")}
         last = Signal(place)

@@ -44,6 +44,7 @@ class PackerPlaces(Property):
         m.d.sync += place.eq(p.place)
         given(m, held(m, p.run, "run"), implies(p.run.valid, open_), implies(p.begin, ~under_way))
         given(m, implies(under_way, p.place.as_value() == place), implies(p.begin, p.place.word % CHUNK == 0))
+        given(m, implies(run.write, p.run.valid), implies(run.nonzero != 0, run.write))
         whole = Mux(run.write, step == steps - 1, step == 0)  # no part of a word is left after this group
         given(m, implies(p.run.valid & (run.row_end | (run.last & (p.place.trail != 0))), whole))
         with m.If(taken & run.write):
@@ -59,6 +60,7 @@ class PackerPlaces(Property):
 
         moved = p.write.valid & p.write.ready
         turn = Cat(step == j // GROUP for j in range(c.simd))
+        always(m, implies(write.banks != 0, p.write.valid), write.nonzero & ~write.banks == 0)
         always(m, implies(moved, write.banks == Mux(taken & run.write, turn, 0)))
         always(m, implies(taken, moved), implies(taken & run.write, write.word == word))
         for j in range(c.simd):

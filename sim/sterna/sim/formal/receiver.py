@@ -57,11 +57,15 @@ class ReceiverFrames(Property):
         m.d.sync += moved.eq(opened["clear"] | opened["valid"])
         in_range = (opened["length"] >= 2) & (opened["length"] <= MAX_CONTENT)
         always(m, moved | (opened["good"] == (opened["crc.matched"] & in_range)))
-        always(m, implies(moved, (state == GAP_LOW) | ~valid))
+        always(m, implies(moved, (state == GAP_LOW) | (state == GAP_HIGH) | ~valid))
         always(
             m, opened["valid"] == (taken & ~end & (count <= LONGEST)), implies(opened["valid"], opened["data"] == data)
         )
-        always(m, implies(opened["clear"], ~opened["valid"]), implies((count == 0) & ~publishing, fresh))
+        always(
+            m,
+            implies(opened["clear"], ~opened["valid"]),
+            implies((count == 0) & ~publishing & (state != GAP_LOW), fresh),
+        )
         always(m, receiver.bad_frames == dropped, receiver.good_frames == (kept - publishing)[:32])
 
         before = Signal.like(committed)
@@ -98,7 +102,9 @@ def flow_invariants(m: Module, opened: Opened, count: Value, length: Value) -> N
     gap = Mux(state == GAP_LOW, 0, Mux(state == GAP_HIGH, 1, PREFIX + stored))
     publishing = (state == LENGTH_LOW) | (state == LENGTH_HIGH)
     always(m, state <= LENGTH_HIGH, count <= LONGEST + 2, implies(state != TAKE, count == 0))
-    always(m, implies(opened["room"], opened["spare"] != 0), opened["too_long"] == (stored == LONGEST + 1))
+    always(m, implies(opened["room"], opened["spare"] != 0))
+    counted = state != GAP_LOW  # the counts begin again there
+    always(m, implies(counted & ~publishing, opened["too_long"] == (stored == LONGEST + 1)))
     with m.If(publishing):
         start = (committed - PREFIX - length)[:bits]
         always(m, length >= 2 + CRC_BYTES, length <= LONGEST, opened["length"] == (length - CRC_BYTES)[:10])
@@ -106,7 +112,8 @@ def flow_invariants(m: Module, opened: Opened, count: Value, length: Value) -> N
         always(m, (start - reader)[:bits] + PREFIX + length < RING_BYTES, implies(opened["there"], reader != start))
     with m.Else():
         always(m, implies(opened["there"], reader != committed))
-        always(m, writer == (committed + gap)[:bits], opened["length"] == (stored - CRC_BYTES)[:10])
+        always(m, writer == (committed + gap)[:bits])
+        always(m, implies(counted, opened["length"] == (stored - CRC_BYTES)[:10]))
         always(m, (committed - reader)[:bits] + gap < RING_BYTES)
 
 

@@ -65,8 +65,8 @@ class ScannerWalk(Property):
         with m.If(s.block_masks.enable):
             m.d.sync += block_read.eq(s.block_masks.address)
 
-        late = Signal()  # for a cycle by now
-        m.d.sync += late.eq(front_valid & ~s.chunks.valid)
+        late = Signal()  # there was a request, and it was asked for a chunk
+        m.d.sync += late.eq(front_valid & ~s.chunks.valid & s.chunks.ready)
         always(m, held(m, s.chunks, "chunks"), implies(s.chunks.valid, front_valid), implies(late, s.chunks.valid))
         always(m, implies(accepted, ~back_valid), implies(~front_valid, s.outputs.ready))
         with m.If(s.chunks.valid):
