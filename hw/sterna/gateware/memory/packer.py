@@ -76,6 +76,7 @@ class Packer(wiring.Component):
         rest = Signal(low_bits, reset_less=True)
         passing = Signal()  # are there any? In a flip-flop, because the pace of the whole core hangs on readiness
         ending = Signal()  # they are the run's last
+        opens = Signal(reset_less=True)  # the next write is its chunk's first; in a flip-flop, because masks are wide
         moved, passed = Signal(), Signal()
         after = Signal(low_bits)
         word_end = step == steps - 1
@@ -88,7 +89,7 @@ class Packer(wiring.Component):
             after.eq(word_low + (run.write & word_end)),
             self.done.eq(moved & Mux(passing, passed & ending, run.last & ~trails)),
             write.word.eq(word),
-            write.fresh.eq((passing | run.write) & (word_low == 0) & (step == 0)),
+            write.fresh.eq((passing | run.write) & opens),
         ]
         for j in range(c.simd):
             r = j % self.group
@@ -107,17 +108,24 @@ class Packer(wiring.Component):
         with m.If(moved & ~passing):
             m.d.sync += [word_low.eq(after), ending.eq(run.last)]
             with m.If(run.write):
-                m.d.sync += step.eq(Mux(word_end, 0, step + 1))
+                m.d.sync += [step.eq(Mux(word_end, 0, step + 1)), opens.eq(word_end & (word_low == CHUNK - 1))]
             with m.If(run.last | run.row_end):
                 m.d.sync += passing.eq(Mux(run.last, trails, place.gap.any() & self.zeros))
         with m.Elif(moved):
             m.d.sync += [
                 word_low.eq(Mux(chunks_left == 0, rest, 0)),
+                opens.eq((chunks_left != 0) | (rest == 0)),
                 passing.eq(~passed),
                 chunks_left.eq(chunks_left - 1),
             ]
         with m.If(self.begin):
-            m.d.sync += [word_low.eq(0), step.eq(0), ending.eq(0), passing.eq(place.lead.any() & self.zeros)]
+            m.d.sync += [
+                word_low.eq(0),
+                step.eq(0),
+                opens.eq(1),
+                ending.eq(0),
+                passing.eq(place.lead.any() & self.zeros),
+            ]
 
         # To load or to count: subtracting the bit that chooses puts both into the cells of the carry chain.
         counts = ~self.begin

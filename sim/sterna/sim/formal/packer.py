@@ -81,6 +81,7 @@ class PackerPlaces(Property):
         passing, at = opened["passing"], opened["word"]
         end = Mux(passing, Cat(opened["rest"], at[low:] + opened["chunks_left"]), at)[:bits]
         goes_on = (opened["chunks_left"] != 0) | (opened["rest"] > at[:low])
+        always(m, implies(under_way, opened["opens"] == ((at[:low] == 0) & (opened["step"] == 0))))
         always(m, implies(open_, under_way), implies(passing, under_way & goes_on & (opened["step"] == 0)))
         always(m, implies(under_way, opened["ending"] == ~open_), implies(under_way & ~open_, passing))
         with m.If(open_):
