@@ -6,6 +6,7 @@ from amaranth.hdl import C, Cat, Const, Module, Mux, Signal, Value, ValueLike, s
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sterna.gateware.bounds import at_least
 from sterna.gateware.control.controller_registers import RegisterFile
 from sterna.gateware.interfaces import MemoryWrite, counters, input_activation, read_request, run_request
 from sterna.gateware.link.crc import Crc32c
@@ -42,11 +43,11 @@ class Controller(wiring.Component):
     data, and nothing is ever taken back.
 
     Latency: about 10 cycles from request to answer, plus the walk. Throughput: WRITE about ``2 + 2 bytes`` cycles per
-    word; INPUT ``1 + 1 / simd`` per activation; RESULT about 5 per activation; READ about 10 per register. Flow
+    word; INPUT ``3 + 1 / simd`` per activation; RESULT about 6 per activation; READ about 15 per register. Flow
     control: valid/ready; waits only for the host to take answers, for ``starts``, for a run to end (RESULT) and for
     the core to take words and inputs and answer reads. Bad input: every request that arrives is answered; see
     ``Status``. Whatever came before, the next SYNC is answered once the core's run ends.
-    Cost at simd 4, pe 8, the register file counted: 669 LUT4, 188 FF, 1 EBR on iCE40.
+    Cost at simd 4, pe 8, the register file counted: 671 LUT4, 243 FF, 1 EBR on iCE40.
 
     Parameters
     ----------
@@ -158,7 +159,7 @@ class Controller(wiring.Component):
         word, flags, slot = self._scratch[8:24], self._scratch[32:40], self._scratch[:8]
         if self._several:
             fields = {Opcode.INPUT: word % CHUNK, Opcode.START: flags[CORE_IN_FLAGS:], Opcode.RESULT: slot[1:]}
-            self._no_core = {opcode: field >= cores for opcode, field in fields.items()}
+            self._no_core = {opcode: at_least(field, cores) for opcode, field in fields.items()}
             for opcode, field in fields.items():
                 with m.If(self._is(opcode)):
                     m.d.comb += self.core.eq(field)
@@ -200,7 +201,7 @@ class Controller(wiring.Component):
             for k, depth in enumerate(depths):
                 with m.Case(k):
                     m.d.sync += step.eq(steps[k])
-                    m.d.comb += outside.eq(address >= depth)
+                    m.d.comb += outside.eq(at_least(address, depth))
 
         rest = Signal(signed(len(count) + 1))
         given = self._scratch[8:32]
@@ -252,7 +253,9 @@ class Controller(wiring.Component):
         # But where a state asks:
         m.d.sync += [port.valid.eq(0) for port in (self.write, self.inputs, self.starts, self.reads)]
         limit = max_activation(c.act_bits)
-        value = self.requests.payload.data.as_signed()
+        value = self.requests.payload.data
+        above = ~value[7] & at_least(value[:7], limit + 1)
+        below = value[7] & ~at_least(value[:7], 128 - limit)
         m.d.comb += [
             self.answers.payload.data.eq(self.requests.payload.data),  # but where a state says what else
             self._crc.data.eq(self.requests.payload.data),
@@ -266,7 +269,7 @@ class Controller(wiring.Component):
             self.reads.payload.bank.eq(self._bank),
         ]
         m.d.sync += [
-            self.inputs.payload.value.eq(Mux(value > limit, limit, Mux(value < -limit, -limit, value))),
+            self.inputs.payload.value.eq(Mux(above, limit, Mux(below, -limit, value.as_signed()))),
             self.inputs.payload.last.eq(self.requests.payload.last),
         ]
         entry, offset, flags, ops = (self._scratch[low:high] for low, high in ((0, 16), (16, 32), (32, 40), (40, 48)))
@@ -364,11 +367,11 @@ class Controller(wiring.Component):
         held = Mux(self._repeated, self._loaded, self._open)
         no_core = Cat(self._is(opcode) & there for opcode, there in self._no_core.items()).any()
         nowhere = (
-            (start & (self._entry >= self.configuration.program_depth))
-            | (self._is(Opcode.WRITE) & (self._scratch[:8] >= len(Region)))
+            (start & at_least(self._entry, self.configuration.program_depth))
+            | (self._is(Opcode.WRITE) & at_least(self._scratch[:8], len(Region)))
             | no_core
         )
-        too_long = self._is(Opcode.RESULT) & (self._scratch[32:48] > MAX_RESULT)
+        too_long = self._is(Opcode.RESULT) & at_least(self._scratch[32:48], MAX_RESULT + 1)
         # Of these one holds at most, so that they need not wait for each other.
         refusals = {
             Status.WRONG_CONFIGURATION: begin & self._mismatch,
