@@ -90,7 +90,7 @@ def test_area_is_measured_for_every_seed_whether_the_clock_is_missed_or_not(tmp_
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == {
         "target": "icebreaker", "configuration": "small", "cells": {"LC": 4000}, "capacity": {"LC": 5280},
-        "fmax_mhz": [41.5, 38.0, 44.25], "median_mhz": 41.5, "dense_mmac_per_s": 166.0,
+        "seeds": [1, 2, 3], "fmax_mhz": [41.5, 38.0, 44.25], "median_mhz": 41.5, "dense_mmac_per_s": 166.0,
     }  # fmt: skip
     result = sterna("bench", "area", "--target", "icebreaker", "--seeds", "3", "-o", tmp_path)
     assert re.search(r"median_mhz[\s│]+41\.5", result.stdout)

@@ -24,6 +24,9 @@ def nextpnr(arguments: list[str]) -> int:
     if Path("broken").exists():
         print("ERROR: no route")
         return 1
+    if Path(f"no-place-{given['--seed']}").exists():
+        print("ERROR: Unable to find legal placement for all cells, design is probably at utilisation limit.")
+        return 125
     piece = {"type": "logic", "delay": 1.5}
     report = {
         "utilization": {"ICESTORM_LC": {"used": used, "available": 5280}, "SB_IO": {"used": 4, "available": 39}},

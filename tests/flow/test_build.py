@@ -94,6 +94,18 @@ def test_what_goes_wrong_in_a_tool_is_said_in_one_line(
         build.place((1,))
 
 
+def test_a_seed_that_finds_no_place_is_left_out_unless_none_does(tmp_path: Path) -> None:
+    build = Build(BOARD, root=tmp_path)
+    build.synthesise()
+    (build.folder / "no-place-2").touch()
+    assert [placement.seed for placement in build.place((1, 2, 3))] == [3, 1]
+    with pytest.raises(ToolError, match=r"^nextpnr-ice40 failed with exit code 125: ERROR: Unable to find legal plac"):
+        build.place((2,))
+    (build.folder / "broken").touch()
+    with pytest.raises(ToolError, match="no route"):
+        build.place((1, 2, 4))
+
+
 def test_a_tool_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "TIMEOUT", 0.0)
     with pytest.raises(ToolError, match=r"took longer than 0 s; see .*place-and-route\.log$"):

@@ -28,8 +28,13 @@ ROUTED = "routed.json"
 Progress = Callable[[str], None]
 
 _UTILISATION = re.compile(r"Info:\s+(?P<resource>\w+):\s+(?P<used>\d+)/\s*(?P<available>\d+)\s+\d+%")
+_NO_PLACE = "Unable to find legal placement"
 _PLACED = {"--asc", "--textcfg", "--log"}
 """Options of nextpnr that name what it writes."""
+
+
+class _UnplacedError(ToolError):
+    """A seed's bad luck."""
 
 
 @dataclass(frozen=True)
@@ -92,17 +97,26 @@ class Build:
     def place(self, seeds: Iterable[int]) -> list[Placement]:
         """The netlist placed and routed once for each seed, whether clocks are reached or not; best first.
 
-        Raises :class:`ToolError` if nextpnr is missing or fails, :class:`FitError` if the part is too small.
+        On a part that is nearly full nextpnr may find no place for all cells with one seed, and with the next it does:
+        such seeds are left out unless none is left. Raises :class:`ToolError` if nextpnr is missing or fails,
+        :class:`FitError` if the part is too small.
         """
         seeds = list(seeds)
         placements = []
+        unplaced: list[_UnplacedError] = []
         for index, seed in enumerate(seeds, 1):
             name = f"seed-{seed}"
             (self.folder / name).mkdir(exist_ok=True)
             step = _with_seed(self._plan.place_and_route, seed, name)
-            self._run(f"{name}/place-and-route", step, f"3/4 place and route, seed {index} of {len(seeds)}")
+            try:
+                self._run(f"{name}/place-and-route", step, f"3/4 place and route, seed {index} of {len(seeds)}")
+            except _UnplacedError as error:
+                unplaced.append(error)
+                continue
             report = self.folder / name / "report.json"
             placements.append(read_placement(report, seed=seed, frequency=self.board.frequency))
+        if unplaced and not placements:
+            raise unplaced[0]
         return sorted(placements, key=lambda placement: (bool(placement.missed), -placement.frequency))
 
     def pack(self, placement: Placement) -> Path:
@@ -138,7 +152,8 @@ class Build:
         if code := run_logged(command, folder=self.folder, log=log, timeout=TIMEOUT, line=line):
             lines = log.read_text().splitlines()
             errors = [each for each in lines if "ERROR" in each] or lines[-1:] or ["no message"]
-            raise ToolError(f"{step.tool.name} failed with exit code {code}: {errors[0].strip()} (log: {log})")
+            kind = _UnplacedError if _NO_PLACE in errors[0] else ToolError
+            raise kind(f"{step.tool.name} failed with exit code {code}: {errors[0].strip()} (log: {log})")
         done.write_text(key)
 
 

@@ -108,6 +108,7 @@ def area(
         "configuration": c.name,
         "cells": {kind: count for kind, (count, _) in used.items()},
         "capacity": {kind: there for kind, (_, there) in used.items()},
+        "seeds": [placement.seed for placement in placements],
         "fmax_mhz": reached,
         "median_mhz": round(median(reached), 2),
         "dense_mmac_per_s": round(c.cores * c.simd * c.pe * median(reached), 1),
