@@ -47,7 +47,7 @@ class Controller(wiring.Component):
     control: valid/ready; waits only for the host to take answers, for ``starts``, for a run to end (RESULT) and for
     the core to take words and inputs and answer reads. Bad input: every request that arrives is answered; see
     ``Status``. Whatever came before, the next SYNC is answered once the core's run ends.
-    Cost at simd 4, pe 8, the register file counted: 671 LUT4, 243 FF, 1 EBR on iCE40.
+    Cost at simd 4, pe 8, the register file counted: 685 LUT4, 243 FF, 1 EBR on iCE40.
 
     Parameters
     ----------
