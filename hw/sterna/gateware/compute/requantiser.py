@@ -122,12 +122,15 @@ class Requantiser(wiring.Component):
             partial_sums.write.data.eq(total),
         ]
 
-        product_bits = c.acc_bits + MULTIPLIER_BITS
+        factors = _factors(platform)
         for r in range(c.requantisers):
             parameter = self.parameters.data[r]
             # The multiplier's registers have no reset, so that they can be those of a DSP block.
             accumulated = Signal(signed(c.acc_bits), name=f"accumulated_{r}", reset_less=True)
-            product = Signal(signed(min(product_bits, SUM_BITS)), name=f"product_{r}", reset_less=True)
+            products = [
+                Signal(signed(min(c.acc_bits + high, SUM_BITS) - low), name=f"product_{r}_{low}", reset_less=True)
+                for low, high in factors
+            ]
             addend = Signal(signed(SUM_BITS), name=f"addend_{r}", reset_less=True)
             shift = [Signal(SHIFT_BITS, name=f"shift_{r}_{k}", reset_less=True) for k in range(2)]
             near, far = _shifted(total[r], shift[1], c.act_bits)
@@ -139,10 +142,13 @@ class Requantiser(wiring.Component):
             with m.If(go):
                 m.d.sync += [
                     accumulated.eq(group.sums[r]),
-                    product.eq(accumulated * parameter.multiplier),
+                    *(
+                        product.eq(accumulated * parameter.multiplier[low:high])
+                        for product, (low, high) in zip(products, factors, strict=True)
+                    ),
                     addend.eq(Mux(at[0].plane_first, parameter.bias, partial_sums.read.data[r])),
                     shift[0].eq(parameter.shift),
-                    total[r].eq(product + addend),
+                    total[r].eq(sum((p << low for p, (low, _) in zip(products, factors, strict=True)), addend)),
                     shift[1].eq(shift[0]),
                     shifted.eq(near),
                     beyond.eq(far),
@@ -150,6 +156,14 @@ class Requantiser(wiring.Component):
                     self.activations.payload.values[r].eq(Mux(below, self.minimum, Mux(above, self.maximum, shifted))),
                 ]
         return m
+
+
+def _factors(platform: Any) -> list[tuple[int, int]]:
+    """Parts of the multiplier, by their bits: one where DSP blocks multiply, two where logic does, whose products are
+    summed a stage later."""
+    if platform is not None and platform.device.startswith("iCE40") and not platform.device.startswith("iCE40UP"):
+        return [(0, MULTIPLIER_BITS // 2), (MULTIPLIER_BITS // 2, MULTIPLIER_BITS)]
+    return [(0, MULTIPLIER_BITS)]
 
 
 def _shifted(value: Value, amount: Value, width: int) -> tuple[Value, Value]:
