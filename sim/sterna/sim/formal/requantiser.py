@@ -99,7 +99,8 @@ class RequantiserHandOver(Property):
 
         # Where the lane's sum is: in the stage that holds its group, else in the memory of sums.
         mine = [valid[k] & (at[k].group == lane) for k in range(STAGES)]
-        signal = {name: opened[f"{name}_0"].as_signed() for name in ("accumulated", "product", "addend")}
+        names = {"accumulated": "accumulated_0", "product": "product_0_0", "addend": "addend_0"}
+        signal = {name: opened[path].as_signed() for name, path in names.items()}
         stored = opened.word("partial_sums.memory", lane).as_signed()
         before = Mux(at[0].plane_first, 0, opened["partial_sums.read__data"].as_signed())
         always(m, opened["shift_0_0"] == 0, opened["shift_0_1"] == 0)
