@@ -66,6 +66,16 @@ def test_build_keeps_the_best_seed_and_reports_area_clocks_and_critical_path(tmp
     assert [model["name"] for model in summary["zoo"]] == list(NAMES)
 
 
+def test_build_says_which_share_of_the_seeds_found_no_place(tmp_path: Path) -> None:
+    sterna("build", "--board", "icebreaker", "-o", tmp_path)
+    (folder,) = (path.parent for path in tmp_path.rglob("calls"))
+    (folder / "no-place-3").touch()
+    result = sterna("build", "--board", "icebreaker", "--seeds", "3", "-o", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("1 of 3 seeds left out: nextpnr found no place for all cells\n")
+    assert "41.50 MHz reached" in result.stdout
+
+
 def test_build_of_another_configuration_reports_what_models_of_the_zoo_do_on_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

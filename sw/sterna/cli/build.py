@@ -55,6 +55,8 @@ def build(
     if report:
         print_report(built)
         print_models(models)
+    if unplaced := seeds - len(built.placements):
+        typer.echo(f"{unplaced} of {seeds} seeds left out: nextpnr found no place for all cells")
     best = built.best
     typer.echo(f"{built.bitstream}: {best.frequency / 1e6:.2f} MHz reached, {target.frequency / 1e6:g} asked for; "
                f"flash it with: sterna flash --board {board}")  # fmt: skip
