@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner, Result
 from sterna.cli.verbs import app
 from sterna.data import Text
 from sterna.spec.model_file import load_network
+from sterna.train.phases import DivergedError
 
 QUICK = ("--set", "float_phase.epochs=1", "--set", "quantised_phase.epochs=2")
 
@@ -71,6 +73,26 @@ def test_a_row_prints_exactly_six_values_and_keeps_the_rest(quick_row: str, tmp_
     table = sterna("bench", "train", "--row", quick_row, "--seeds", "0")
     assert "quick: accuracy on digits" in table.stdout
     assert "80224 weights" in table.stdout
+
+
+def test_a_row_that_breaks_off_has_kept_the_seeds_before(
+    quick_row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sterna.train import measure_row
+
+    def train(preset: Any, seed: int, data_dir: Path | None) -> measure_row.Seed:
+        if seed == 2:
+            raise DivergedError("loss is nan")
+        return measure_row.Seed(metric="accuracy", data="digits", accuracy=0.9 + seed / 100, fp32=0.95, weights=10,
+                                bits_per_weight=2.0 + seed)  # fmt: skip
+
+    monkeypatch.setattr(measure_row, "train_seed", train)
+    fails("loss is nan", "bench", "train", "--row", quick_row, "--seeds", "0,1,2", "--keep", tmp_path, "--json")
+    kept = json.loads((tmp_path / "train-quick.json").read_text())
+    assert kept["seeds"] == [0, 1]
+    assert kept["accuracy"] == [0.9, 0.91]
+    assert kept["bits_per_weight"] == 2.5
+    assert kept["command"] == "sterna bench train --row quick --seeds 0,1 --json"
 
 
 def test_an_unknown_row_and_wrong_seeds_are_one_line() -> None:

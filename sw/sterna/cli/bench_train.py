@@ -2,7 +2,7 @@
 
 import json as json_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,7 +23,8 @@ def train_row(
     row: Annotated[str, typer.Option(help="What to train; a wrong name lists the known ones.")],
     seeds: Annotated[str, typer.Option(help="Seeds, commas between.")] = "0,1,2",
     keep: Annotated[
-        Path | None, typer.Option(help="Folder for train-ROW.json: what is printed, the command, and details.")
+        Path | None,
+        typer.Option(help="Folder for train-ROW.json: what is printed, the command, and details; after each seed."),
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data sets, before $STERNA_DATA.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -36,20 +37,17 @@ def train_row(
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)  # better now than after the training
     with work() as shown, shown.counted(f"train {row}") as bar:
-        finished = 0
-        bar(finished, len(numbers))
+        bar(0, len(numbers))
 
-        def count(_: object) -> None:
-            nonlocal finished
-            finished += 1
-            bar(finished, len(numbers))
+        def done(printed: dict[str, Any], kept: dict[str, Any]) -> None:
+            trained = printed["seeds"]
+            bar(len(trained), len(numbers))
+            if keep is not None:
+                command = f"sterna bench train --row {row} --seeds {','.join(map(str, trained))} --json"
+                text = json_module.dumps(printed | kept | {"command": command}, indent=1)
+                (keep / f"train-{row}.json").write_text(text + "\n")
 
-        printed, kept = measure_row(chosen, numbers, data_dir=data_dir, done=count)
-    if keep is not None:
-        command = f"sterna bench train --row {row} --seeds {','.join(map(str, numbers))} --json"
-        (keep / f"train-{row}.json").write_text(
-            json_module.dumps(printed | kept | {"command": command}, indent=1) + "\n"
-        )
+        printed, kept = measure_row(chosen, numbers, data_dir=data_dir, done=done)
     if json:
         print_json(printed)
         return

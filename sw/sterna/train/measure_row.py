@@ -46,17 +46,24 @@ def train_seed(preset: Preset | TextPreset, seed: int, data_dir: Path | None) ->
 
 
 def measure_row(
-    row: Row, seeds: Sequence[int], *, data_dir: Path | None = None, done: Callable[[Seed], None] | None = None
+    row: Row,
+    seeds: Sequence[int],
+    *,
+    data_dir: Path | None = None,
+    done: Callable[[Result, Result], None] = lambda *_: None,
 ) -> tuple[Result, Result]:
-    """Trains once for each seed.
-
-    ``done`` is called with each result. Returns what the row prints, and what is kept of it besides.
-    """
-    results = []
+    """Trains once for each seed. Returns what the row prints, and what is kept of it besides; ``done`` is called with
+    the same of the seeds so far, after each."""
+    results: list[Seed] = []
+    told: tuple[Result, Result] = {}, {}
     for seed in seeds:
         results.append(train_seed(row.changed_preset(), seed, data_dir))
-        if done is not None:
-            done(results[-1])
+        told = _told(row, seeds[: len(results)], results)
+        done(*told)
+    return told
+
+
+def _told(row: Row, seeds: Sequence[int], results: Sequence[Seed]) -> tuple[Result, Result]:
     accuracy, twins = [each.accuracy for each in results], [each.fp32 for each in results]
     printed = {
         "row": row.name,
