@@ -1,7 +1,7 @@
 """The accelerator: a stream of bytes in, a stream of bytes out.
 
-rx → [ receiver → controller → transmitter ] → tx        link side: frames, registers, loading
-                      │ (several cores: by way of the dealer)
+rx → [ ring ⇄ processor ] → tx                           link side: frames, registers, loading
+            │ (several cores: by way of the dealer)
 [ sequencer → scanner → feeders → lanes → capture → requantiser → packer ]   core, around its memories
 """
 

@@ -13,12 +13,12 @@ RUN = CliRunner()
 
 
 def test_prove_prints_a_row_for_each_property() -> None:
-    found = RUN.invoke(app, ["prove", "trit5-code", "cobs-anew"])
+    found = RUN.invoke(app, ["prove", "trit5-code", "crc-bits"])
     assert found.exit_code == 0, found.output
     rows = [line.split("│")[1:-1] for line in found.stdout.splitlines() if line.startswith("│")]
     assert [[row[0].strip(), row[1].strip(), row[4].strip()] for row in rows] == [
         ["trit5-code", "prove", "PASS"],
-        ["cobs-anew", "prove", "PASS"],
+        ["crc-bits", "prove", "PASS"],
     ]
 
 

@@ -10,6 +10,7 @@ from sterna.accelerator import Accelerator
 from sterna.sim.bench import run_bench
 from sterna.sim.configurations import VERIFIED
 from sterna.spec.configuration import Configuration
+from sterna.spec.frames import StartFlag
 
 SMALL = Configuration(
     name="small", simd=4, pe=8, weight_depth=512, mask_depth=64, activation_depth=256, parameter_depth=128,
@@ -18,7 +19,7 @@ SMALL = Configuration(
 KINDS = VERIFIED["verify-4x16"]
 BENCH = "sterna.sim.benches.accelerator_bench"
 CORES = Configuration(
-    name="cores", simd=1, pe=4, weight_depth=4096, mask_depth=2048, activation_depth=1024, parameter_depth=512,
+    name="cores", simd=1, pe=4, weight_depth=8192, mask_depth=4096, activation_depth=1024, parameter_depth=512,
     program_depth=64, cores=2,
 )  # fmt: skip
 TESTS = [
@@ -48,7 +49,8 @@ def test_networks_of_every_kind_of_layer_equal_golden_under_random_stalls(seed: 
 
 def test_two_cores_take_half_the_cycles_of_one_where_the_link_is_fast_enough(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    given = {"configuration": asdict(CORES), "seed": 5, "stalls": 0.0, "widths": [24, 192, 128, 10], "images": 24,
+    given = {"configuration": asdict(CORES), "seed": 5, "stalls": 0.0, "widths": [24, 256, 224, 10], "density": 0.25,
+             "images": 16, "flags": int(StartFlag.NO_ACTIVATION_SKIP | StartFlag.NO_BLOCK_SKIP),
              "behind": CORES.cores, "report": str(report)}  # fmt: skip
     run_bench(Accelerator(configuration=CORES), BENCH, name="accelerator", seed=5, parameters=given,
               testcase="a_batch_is_timed")  # fmt: skip

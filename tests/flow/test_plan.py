@@ -8,7 +8,7 @@ from amaranth.back import rtlil
 
 from sterna.boards import BOARDS
 from sterna.flow import tools
-from sterna.flow.plan import ONE_HOT, make_plan, relaxed
+from sterna.flow.plan import make_plan, relaxed
 from sterna.flow.tools import Tool, find_tool
 from sterna.gateware.memory.ram import Ram
 from sterna.spec.configuration import Configuration, Primitive
@@ -67,18 +67,6 @@ def test_the_digest_follows_the_design_the_board_and_the_tools(monkeypatch: pyte
     digests = {make_plan(other).digest for other in others} | {plan.digest}
     version = "2.0"
     assert len(digests | {make_plan(board).digest}) == len(others) + 2
-
-
-def test_the_states_that_synthesis_recodes_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sterna.flow.plan.find_tool", lambda name: Tool(name, (name,), "1.0"))
-    for board in (BOARDS["icebreaker"], BOARDS["ulx3s-25f"]):
-        plan = make_plan(dataclasses.replace(board, configuration=SMALL))
-        assert f"\n{ONE_HOT}\n" in plan.files["top.ys"]
-        modules = re.split(r"^(?=module )", plan.files["top.il"], flags=re.MULTILINE)
-        for unit, widths in {"controller": [5], "receiver": [3, 2]}.items():
-            (text,) = (text for text in modules if re.match(rf"module \\\S+\.endpoint\.{unit}\n", text))
-            found = re.findall(r"^  wire width (\d+) \\fsm_state\S*$", text, re.MULTILINE)
-            assert [int(width) for width in found] == widths
 
 
 def test_native_tools_are_used_when_recent_enough_else_yowasp(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,14 +11,11 @@ from sterna.gateware.compute.capture import Capture
 from sterna.gateware.compute.feeder import Feeder
 from sterna.gateware.compute.requantiser import Requantiser
 from sterna.gateware.compute.scanner import Scanner
-from sterna.gateware.control.controller import Controller
 from sterna.gateware.control.dealer import Dealer
-from sterna.gateware.link.cobs import CobsDecoder
 from sterna.gateware.link.crc import Crc32c
-from sterna.gateware.link.receiver import FrameReceiver
+from sterna.gateware.link.processor import LinkProcessor
 from sterna.gateware.memory.packer import Packer
 from sterna.gateware.memory.trit_decoder import Trit5Decoder
-from sterna.gateware.stream_register import StreamRegister
 
 
 class OverfullQueue(SyncFIFOBuffered):
@@ -27,15 +24,6 @@ class OverfullQueue(SyncFIFOBuffered):
     def elaborate(self, platform: Any) -> Module:
         m = super().elaborate(platform)
         m.d.comb += self.w_rdy.eq(1)
-        return m
-
-
-class GreedyRegister(StreamRegister):
-    """Takes an item while it still holds one."""
-
-    def elaborate(self, platform: Any) -> Module:
-        m = super().elaborate(platform)
-        m.d.comb += self.i.ready.eq(1)
         return m
 
 
@@ -106,15 +94,6 @@ class CarelessDecoder(Trit5Decoder):
         return m
 
 
-class CarelessController(Controller):
-    """Stores words while they come, checked or not."""
-
-    def elaborate(self, platform: Any) -> Module:
-        m = super().elaborate(platform)
-        m.d.sync += self.write.valid.eq(self.requests.valid)
-        return m
-
-
 class HurriedDealer(Dealer):
     """Takes the next word as soon as one core has this one."""
 
@@ -124,54 +103,23 @@ class HurriedDealer(Dealer):
         return m
 
 
-class ForgetfulCobsDecoder(CobsDecoder):
-    """Drops a byte that finds its receiver busy."""
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        m.d.comb += self.i.ready.eq(1)
-        return m
-
-
-class MindfulCobsDecoder(CobsDecoder):
-    """Remembers over a delimiter whether the frame before had a byte of 0x01."""
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        seen = Signal()
-        with m.If(self.i.valid & (self.i.payload == 1)):
-            m.d.sync += seen.eq(1)
-        with m.If(seen):
-            m.d.comb += self.o.payload.error.eq(0)
-        return m
-
-
 class ZeroCrc(Crc32c):
     """Has no CRC."""
 
     def elaborate(self, platform: object) -> Module:
         m = super().elaborate(platform)
-        m.d.comb += self.crc.eq(0)
+        m.d.comb += self.low.eq(0)
         return m
 
 
-class ForgivingReceiver(FrameReceiver):
-    """Counts no more than one bad frame."""
+class BoundlessRing(LinkProcessor):
+    """Takes bytes whatever there is room for; of a few."""
 
-    def elaborate(self, platform: object) -> Module:
+    ring_bytes = 4
+
+    def elaborate(self, platform: Any) -> Module:
         m = super().elaborate(platform)
-        with m.If(self.bad_frames[0]):
-            m.d.sync += self.bad_frames.eq(0)
-        return m
-
-
-class ShyReceiver(FrameReceiver):
-    """Takes nothing before the first good frame."""
-
-    def elaborate(self, platform: object) -> Module:
-        m = super().elaborate(platform)
-        with m.If(self.good_frames == 0):
-            m.d.comb += self.i.ready.eq(0)
+        m.d.comb += self.rx.ready.eq(1)
         return m
 
 

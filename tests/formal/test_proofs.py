@@ -1,6 +1,5 @@
 """Every property holds of the gateware, and fails of a component that is broken where the property looks."""
 
-from functools import partial
 from typing import Any
 
 import pytest
@@ -8,19 +7,17 @@ import pytest
 from formal import broken
 from sterna.sim.formal.capture import CaptureHandOver
 from sterna.sim.formal.catalogue import PROPERTIES
-from sterna.sim.formal.cobs import CobsAnew, CobsStuffing
 from sterna.sim.formal.crc import CrcBits
 from sterna.sim.formal.dealer import DealerWords
 from sterna.sim.formal.feeder import FeederIssues
 from sterna.sim.formal.packer import PackerPlaces
 from sterna.sim.formal.queue import TagQueue
-from sterna.sim.formal.receiver import ReceiverFlow, ReceiverFrames
 from sterna.sim.formal.requantiser import RequantiserHandOver
+from sterna.sim.formal.ring import RingRoom
 from sterna.sim.formal.sby import check
 from sterna.sim.formal.scanner import ScannerWalk
-from sterna.sim.formal.stream_register import RegisterOrder
 from sterna.sim.formal.streams import StreamRules
-from sterna.sim.formal.trits import LoaderTrits, Trit5Code
+from sterna.sim.formal.trits import Trit5Code
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
@@ -33,7 +30,6 @@ def test_the_property_holds_for_all_inputs_and_all_time(name: str) -> None:
     ("make", "component", "depth"),
     [
         (TagQueue, broken.OverfullQueue, 12),
-        (RegisterOrder, broken.GreedyRegister, 4),
         (CaptureHandOver, broken.EagerCapture, 6),
         (RequantiserHandOver, broken.HastyRequantiser, 8),
         (ScannerWalk, broken.BlindScanner, 6),
@@ -41,13 +37,9 @@ def test_the_property_holds_for_all_inputs_and_all_time(name: str) -> None:
         (FeederIssues, broken.DenseFeeder, 6),
         (PackerPlaces, broken.OverlappingPacker, 5),
         (Trit5Code, broken.CarelessDecoder, 1),
-        (LoaderTrits, broken.CarelessController, 8),
         (DealerWords, broken.HurriedDealer, 4),
-        (CobsStuffing, broken.ForgetfulCobsDecoder, 4),
-        (CobsAnew, broken.MindfulCobsDecoder, 6),
         (CrcBits, broken.ZeroCrc, 2),
-        (ReceiverFrames, broken.ForgivingReceiver, 12),
-        (partial(ReceiverFlow, patience=2), broken.ShyReceiver, 6),
+        (RingRoom, broken.BoundlessRing, 8),
         (lambda component: StreamRules(component()), broken.ImpatientSender, 3),
     ],
 )

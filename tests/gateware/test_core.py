@@ -49,7 +49,8 @@ def run_core(
             for k in range(0, len(section.data), size):
                 ctx.set(core.write.region, int(section.region))
                 ctx.set(core.write.address, section.address + k // size)
-                ctx.set(core.write.data, int.from_bytes(section.data[k : k + size], "little"))
+                word = int.from_bytes(section.data[k : k + size], "little")
+                ctx.set(core.write.data, word << len(core.write.data) - 8 * size)
                 ctx.set(core.write.valid, 1)
                 await ctx.tick().until(core.write.ready)
                 ctx.set(core.write.valid, 0)
@@ -147,6 +148,20 @@ def test_outputs_and_counters_equal_golden_and_the_machine_on_random_networks(ki
     # without block skips they are issued, as zero blocks.
     if skips["block_skip"] or not skips["activation_skip"]:
         assert counters["issued"] == machine.issued
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_weights_that_are_written_while_feeders_read_cost_cycles_and_change_nothing(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    configuration = Configuration(
+        name="test", simd=4, pe=8, weight_depth=128, mask_depth=64, activation_depth=512, parameter_depth=128
+    )
+    network = random_dense(rng, (96, 96, 96, 10), density=0.7)
+    images = random_images(rng, network, 1).reshape(1, *network.input.shape)
+    (found,), counters = run_core(configuration, network, images, activation_skip=True, block_skip=True, rng=rng)
+    tensors = trace(network, images)
+    assert all((tensor == tensors[name][0]).all() for name, tensor in found.items())
+    assert counters["memory_stalls"] > 0
 
 
 def test_cycles_follow_the_cycle_model() -> None:

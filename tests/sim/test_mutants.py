@@ -49,7 +49,7 @@ def test_the_command_prints_a_row_for_each_unit_and_names_survivors(monkeypatch,
 def test_an_unknown_unit_is_told_on_one_line():
     found = RUN.invoke(app, ["bench", "mutants", "nothing"])
     assert found.exit_code == 1
-    assert "no unit 'nothing'; known: scanner-feeder, lanes, requantiser, receiver" in found.stderr
+    assert "no unit 'nothing'; known: scanner-feeder, lanes, requantiser, link-processor" in found.stderr
 
 
 def test_the_plan_shows_the_mutants_that_were_found():

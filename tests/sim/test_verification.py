@@ -26,7 +26,6 @@ def test_random_networks_do_what_golden_and_the_emulator_say(place: int) -> None
     assert {verdict.configuration for verdict in verdicts} == {list(VERIFIED)[place]}
     assert sorted(verdict.seed for verdict in verdicts) == list(seeds)
     assert all(verdict.cycles > 0 and verdict.tensors > verdict.layers for verdict in verdicts)
-    assert sum(verdict.memory_stalls for verdict in verdicts) > 0
     small = list(VERIFIED.values())[place].weight_depth < TIGHT
     assert (sum(verdict.streamed for verdict in verdicts) > NETWORKS // 6) == small
 

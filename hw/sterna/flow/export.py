@@ -74,8 +74,8 @@ class Exported:
 
 def export(configuration: Configuration, ports: Ports = Ports.BYTES) -> Exported:
     """The accelerator of ``configuration`` without any part's primitives: memories are to be inferred, with one port to
-    write and one to read. Their contents at power-up do not count, but for those of the link's register file: it is
-    initialised, and holds its constants."""
+    write and one to read. Their contents at power-up do not count, but for those of the link's program and of
+    its table of registers, which are initialised."""
     block: dict[str, Any] = dict.fromkeys(HELD_IN, Primitive.BLOCK)
     inferred = dataclasses.replace(configuration, **block)
     component: wiring.Component

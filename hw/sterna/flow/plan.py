@@ -13,12 +13,6 @@ from sterna.flow.tools import Tool, find_tool
 SYNTHESIS_OPTIONS = {"iCE40UP": "-dsp -abc9 -device u -dff", "iCE40": "-abc9 -device hx -dff", "LFE5": "-abc9"}
 """By the beginning of the part's name. Only an UltraPlus of the iCE40 family has multipliers."""
 
-ONE_HOT = "\n".join(
-    f'setattr -set fsm_encoding "one-hot" *.endpoint.{unit}/w:fsm_state*' for unit in ("controller", "receiver")
-)
-"""Commands that give each state of these two a flip-flop of its own: less logic, in fewer levels. Their states at
-power-up do not count: every board holds the design in reset then."""
-
 KEEP_DSP = (
     "read_verilog -lib +/ice40/cells_sim.v\ncopy SB_MAC16 KEPT_MAC16\nchtype -set KEPT_MAC16 t:SB_MAC16",
     "chtype -set SB_MAC16 t:KEPT_MAC16",
@@ -65,7 +59,7 @@ def make_plan(board: Board) -> Plan:
     versions = [tool.version for tool in tools.values()]
     options = next(text for part, text in SYNTHESIS_OPTIONS.items() if platform.device.startswith(part))
     before, after = KEEP_DSP if "-dsp" in options else ("", "")
-    scripts = {"script_after_read": f"{ONE_HOT}\n{before}", "script_after_synth": after}
+    scripts = {"script_after_read": before, "script_after_synth": after}
     identifier = build_id(board.configuration, f"board {board.name}", options, *scripts.values(), *versions)
     top = Top(board=board, build_id=identifier)
     made = platform.prepare(top, name="top", emit_src=False, synth_opts=options, **scripts)

@@ -4,8 +4,9 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from amaranth.back import verilog
 from amaranth.back.verilog import YosysError
@@ -44,8 +45,13 @@ def _builtin_yosys() -> Iterator[None]:
             del os.environ["AMARANTH_USE_YOSYS"]
 
 
-def to_verilog(component: wiring.Component, *, name: str = TOP) -> Verilog:
+def to_verilog(
+    component: wiring.Component, *, name: str = TOP, ports: Mapping[str, Any] | None = None, platform: Any = None
+) -> Verilog:
     """Verilog of ``component`` as module ``name``; ports as Amaranth names them (``rx__valid``), ``clk`` and ``rst``.
+
+    ``ports``: other signals than the component's members, by name, as Amaranth's back ends take them; ``platform``: its
+    primitives may be used.
 
     Memories that are all zeros at power-up are left without a value, so that the simulator chooses: zeros, or
     random words as an SPRAM holds them (``power_up`` of :mod:`sterna.sim.device`).
@@ -54,7 +60,9 @@ def to_verilog(component: wiring.Component, *, name: str = TOP) -> Verilog:
     """
     try:
         with _builtin_yosys():
-            text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+            text = verilog.convert(
+                component, name=name, ports=ports, platform=platform, emit_src=False, strip_internal_attrs=True
+            )
     except YosysError as error:
         raise ToolError(f"yosys: {str(error).splitlines()[0]}; mend: pip install 'amaranth[builtin-yosys]'") from error
     return Verilog(ZERO_MEMORY.sub("", text))

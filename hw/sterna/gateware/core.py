@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -19,10 +19,10 @@ from sterna.gateware.kept import KEPT
 from sterna.gateware.memory.mask_store import MaskStore
 from sterna.gateware.memory.packer import Packer
 from sterna.gateware.memory.ram import Ram
-from sterna.gateware.tally import TallyPair
+from sterna.gateware.tally import NARROW_BITS, TallyPair, WideTally
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import WORD_BITS
-from sterna.spec.image import Region
+from sterna.spec.image import PARAMETER_BYTES, Region
 
 TAG_QUEUE = 4
 """Outputs between the sequencer and capture. Each takes at least four cycles there (``pe / requantisers``), and the
@@ -55,7 +55,7 @@ class Core(wiring.Component):
             "running": Out(1),
             "reads": In(stream.Signature(read_request(c))),
             "read_values": Out(stream.Signature(signed(c.act_bits))),
-            "counters": Out(counters()),
+            "counters": Out(counters(c)),
         })  # fmt: skip
 
     def elaborate(self, platform: Any) -> Module:
@@ -92,20 +92,23 @@ class Core(wiring.Component):
             blocks_write, masks_write = self._blocks[j].write, self._block_masks[j].write
             m.d.comb += [
                 blocks_write.enable.eq(self._lent_write & self._flow & (self.write.address[block_bits:] == j)),
-                blocks_write.data.eq(self.write.data),
+                blocks_write.data.eq(self._written(2 * c.pe)),
                 masks_write.enable.eq(
                     self._writing & (self.write.region == Region.MASKS) & (self.write.address[mask_bits:] == j)
                 ),
                 masks_write.address.eq(self.write.address),
-                masks_write.data.eq(self.write.data),
+                masks_write.data.eq(self._written(CHUNK)),
             ]
         self._build_parameters(m)
+
+    def _written(self, bits: int) -> Value:
+        """The word that is written, of a region of so many bits."""
+        return self.write.data[len(self.write.data) - bits :]
 
     def _build_parameters(self, m: Module) -> None:
         # Memory words hold one parameter word for each requantiser; the link writes them one by one.
         c = self.configuration
         lane_bits = (c.requantisers - 1).bit_length()
-        width = PARAMETER.size
         reads = []
         for r in range(c.requantisers):
             bank = Ram(shape=PARAMETER, depth=c.parameter_depth, primitive=c.parameters_in)
@@ -117,7 +120,7 @@ class Core(wiring.Component):
                     & (self.write.address[:lane_bits] == r if lane_bits else 1)
                 ),
                 bank.write.address.eq(self.write.address[lane_bits:]),
-                bank.write.data.eq(self.write.data[:width]),
+                bank.write.data.eq(self._written(8 * PARAMETER_BYTES)),
             ]
             reads.append(bank.read)
         self._parameter_reads = reads
@@ -133,7 +136,7 @@ class Core(wiring.Component):
         m.d.comb += [
             program.enable.eq(loading | windows.enable),
             program.address.eq(Mux(loading, self.write.address, windows.address)),
-            program.data.eq(Mux(loading, self.write.data, windows.data)),
+            program.data.eq(Mux(loading, self._written(WORD_BITS), windows.data)),
         ]
         m.d.comb += self.running.eq(sequencer.running)
         m.d.sync += sequencer.loading.eq(loading)
@@ -265,33 +268,35 @@ class Core(wiring.Component):
                 requantiser.parameters.data[r].eq(read.data),
             ]
 
-        # The core's own activations first: they never wait, so its timing does not depend on the link.
-        m.d.comb += [outputs.write.ready.eq(1), inputs.write.ready.eq(~outputs.write.valid)]
-        first, second = outputs.write, inputs.write.payload
-        chosen = Signal.like(first.payload)
+        # The core's own activations first: they never wait, so its timing does not depend on the link. That none come
+        # stands in a flip-flop, so that what they hang on makes no way to the link's.
+        quiet = Signal()
+        first, second = outputs.write.payload, inputs.write.payload
+        m.d.sync += quiet.eq(~(outputs.write.valid | outputs.begin | pool.coming))
+        m.d.comb += [outputs.write.ready.eq(1), inputs.write.ready.eq(quiet)]
+        word = Mux(quiet, second.word, first.word)
+        theirs = quiet.replicate(c.simd)
         banks, nonzero = Signal(c.simd), Signal(c.simd, name="nonzero", attrs=KEPT)
         fresh = Signal(attrs=KEPT)
-        others = ~first.valid.replicate(c.simd)
         m.d.comb += [
-            chosen.eq(Mux(first.valid, first.payload, second)),
-            banks.eq(first.payload.banks | (second.banks & others)),
-            nonzero.eq(first.payload.nonzero | (second.nonzero & others)),
-            fresh.eq(first.payload.fresh | (second.fresh & ~first.valid)),
+            banks.eq(first.banks | (second.banks & theirs)),
+            nonzero.eq(first.nonzero | (second.nonzero & theirs)),
+            fresh.eq(first.fresh | (second.fresh & quiet)),
         ]
         for j in range(c.simd):
             m.d.comb += [
                 self._activations[j].write.enable.eq(banks[j]),
-                self._activations[j].write.address.eq(chosen.word),
-                self._activations[j].write.data.eq(chosen.values[j]),
+                self._activations[j].write.address.eq(word),
+                self._activations[j].write.data.eq(Mux(quiet, second.values[j], first.values[j])),
             ]
         masks = self._activation_masks
         m.d.comb += [
-            masks.enable.eq(outputs.write.valid | inputs.write.valid),
-            masks.write.word.eq(chosen.word),
+            masks.enable.eq(outputs.write.valid | (inputs.write.valid & quiet)),
+            masks.write.word.eq(word),
             masks.write.banks.eq(banks),
             masks.write.nonzero.eq(nonzero),
             masks.write.fresh.eq(fresh),
-            masks.write.writer.eq(~outputs.write.valid),
+            masks.write.writer.eq(quiet),
         ]
 
     def _build_reads(self, m: Module) -> None:
@@ -326,7 +331,7 @@ class Core(wiring.Component):
         with m.If(self._flow):
             m.d.sync += [self._lent_write.eq(self._lend & writes), self._lent_read.eq(self._lend & ~writes)]
         m.d.sync += reading.eq(take)
-        with m.If(~self.reads.valid | take):
+        with m.If(~self.reads.valid | reading):
             m.d.sync += patience.eq(0)
         with m.Elif(patience != READ_PATIENCE):
             m.d.sync += patience.eq(patience + 1)
@@ -367,11 +372,24 @@ class Core(wiring.Component):
             "idle_cycles": moving & ~some & ~holding.any(),
             "issued": Mux(moving, sum(issuing[1:], issuing[0]), 0),
         }
-        for k, name in enumerate(rises):
-            if k % 2 == 0:
-                m.submodules[f"tally_{k // 2}"] = tally = TallyPair()
-                m.d.comb += tally.enable.eq(Cat(counted, whole) if k == 0 else ~0)
-            m.d.comb += [tally.rises[k % 2].eq(rises[name]), self.counters[name].eq(tally.counts[k % 2])]
+        enables = {"stored": counted, "positions": whole}
+        wide = [name for name in rises if len(self.counters[name]) > NARROW_BITS]
+        narrow = [name for name in rises if name not in wide]
+        for name in wide:
+            m.submodules[f"tally_{name}"] = tally = WideTally()
+            m.d.comb += [
+                tally.enable.eq(enables.get(name, 1)),
+                tally.rise.eq(rises[name]),
+                self.counters[name].eq(tally.count),
+            ]
+        for k in range(0, len(narrow), 2):
+            m.submodules[f"tally_{k // 2}"] = pair = TallyPair()
+            for half, name in enumerate(narrow[k : k + 2]):
+                m.d.comb += [
+                    pair.enable[half].eq(enables.get(name, 1)),
+                    pair.rises[half].eq(rises[name]),
+                    self.counters[name].eq(pair.counts[half]),
+                ]
 
 
 def data_of(m: Module, banks: list[Ram], index: Signal) -> Signal:

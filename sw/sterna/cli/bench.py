@@ -139,7 +139,7 @@ def mutants(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file for what was found.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Break the scanner and feeder, the lanes, the requantiser and the receiver in one place at a time, and count how
+    """Break the scanner and feeder, the lanes, the requantiser and the link in one place at a time, and count how
     often their tests notice; prove those equivalent that behave as before."""
     try:
         module = import_module("sterna.sim.mutation.search")

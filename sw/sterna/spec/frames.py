@@ -45,9 +45,11 @@ MAX_CONTENT = 640
 """Bytes between the delimiters before CRC and stuffing; CRC-32C has Hamming distance 6 up to there."""
 CRC_BYTES = 4
 DELIMITER = b"\0"
+LONGEST_BLOCK = 254
+"""Most bytes other than zero between two codes of the stuffing."""
 WINDOW_FRAMES = 4
 """Most requests that a driver leaves unanswered."""
-WINDOW_BYTES = 1024
+WINDOW_BYTES = 1008
 """Most bytes of contents and CRCs in them: what a device must be able to buffer."""
 
 

@@ -5,30 +5,50 @@ import struct
 
 from amaranth.sim import Simulator
 
-from sterna.gateware.link.crc import Crc32c
+from sterna.gateware.link.crc import RESIDUE, Crc32c
 from sterna.spec.frames import crc32c
 
 
-def test_register_holds_the_crc_of_all_bytes_since_start_and_tells_a_matching_one():
+async def exchanged(ctx, dut, data):
+    """The bytes that leave the register as ``data`` comes in."""
+    found = []
+    for byte in data:
+        ctx.set(dut.data, byte)
+        ctx.set(dut.exchange, 1)
+        found.append(ctx.get(dut.low))
+        await ctx.tick()
+    ctx.set(dut.exchange, 0)
+    return bytes(found)
+
+
+def test_register_holds_the_crc_of_all_bytes_since_start_and_changes_places_with_another():
     rng = random.Random(1)
     dut = Crc32c()
 
     async def bench(ctx):
+        other = crc32c(b"")
         for _ in range(20):
             data = rng.randbytes(rng.randint(0, 40))
-            codeword = data + struct.pack("<I", crc32c(data))
             ctx.set(dut.start, 1)
             await ctx.tick()
             ctx.set(dut.start, 0)
-            for end, byte in enumerate(codeword, 1):
+            for end, byte in enumerate(data, 1):
                 while rng.random() < 0.3:
                     await ctx.tick()
                 ctx.set(dut.data, byte)
                 ctx.set(dut.valid, 1)
                 await ctx.tick()
                 ctx.set(dut.valid, 0)
-                assert ctx.get(dut.crc) == crc32c(codeword[:end])
-                assert ctx.get(dut.matched) == (end == len(codeword))
+                assert ctx.get(dut.low) == crc32c(data[:end]) & 0xFF
+            assert await exchanged(ctx, dut, struct.pack("<I", other)) == struct.pack("<I", crc32c(data))
+            other = crc32c(data, other)  # the one that came in goes on
+            for byte in (*data, *struct.pack("<I", other)):
+                ctx.set(dut.data, byte)
+                ctx.set(dut.valid, 1)
+                await ctx.tick()
+            ctx.set(dut.valid, 0)
+            assert await exchanged(ctx, dut, bytes(4)) == struct.pack("<I", RESIDUE)
+            other = rng.getrandbits(32)
 
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateware.control.controller_model import Core
-from sterna.gateware.link.endpoint import Endpoint
 from sterna.link.emulator import Emulator
-from sterna.sim.checks.testbench import simulate, source
+from sterna.sim.checks.endpoint_bench import Core, endpoint, simulation
+from sterna.sim.checks.testbench import source
 from sterna.spec import frames
 from sterna.spec.configuration import Configuration
 from sterna.spec.frames import Opcode, Status, crc32c, decode_frame, encode_frame, request
@@ -28,12 +27,12 @@ class Wire:
     def __init__(self, seed: int, stall: float):
         self.rng = random.Random(seed)
         self.stall = stall
-        self.dut = Endpoint(configuration=SMALL)
+        self.dut = endpoint(SMALL)
         self.core = Core(self.dut, SMALL, self.rng, stall)
         self.contents: list[bytes] = []
 
     def run(self, *benches: Any) -> None:
-        simulate(self.dut, *benches, **self.core.benches(), tx=self._receive)
+        simulation(SMALL)(self.dut, *benches, cycles=1_000_000, **self.core.benches(), tx=self._receive)
 
     async def send(self, ctx: Any, data: bytes) -> None:
         await source(self.dut.rx, data, self.rng, self.stall)(ctx)
@@ -130,7 +129,7 @@ def test_a_host_that_goes_back_completes_its_session_over_a_lossy_wire_and_runs_
             if rng.random() < 0.4:
                 frame[rng.randrange(len(frame))] ^= rng.randint(1, 255)
             await wire.send(ctx, bytes(frame))
-            for _ in range(800):
+            for _ in range(3000):
                 await ctx.tick()
                 if wire.contents:
                     break

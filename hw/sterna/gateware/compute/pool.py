@@ -26,6 +26,7 @@ class MaxPool(wiring.Component):
         super().__init__({
             "activations": In(stream.Signature(activation_group(c))),
             "run": Out(stream.Signature(packed_run(c, c.requantisers))),
+            "coming": Out(1),  # `run` may be valid in the next cycle
         })  # fmt: skip
 
     def elaborate(self, platform: Any) -> Module:
@@ -52,39 +53,48 @@ class MaxPool(wiring.Component):
             with m.If(flags.pixel_end & row_end):
                 m.d.sync += index.eq(0)
 
-        held = Signal(activation_group(c), reset_less=True)
-        nonzero = Signal(c.requantisers, reset_less=True)
-        held_index = Signal.like(index)
-        valid = Signal()
-        greater = Signal(values)
-        run = Signal(self.run.payload.shape())
-        writes = valid & held.flags.write & held.flags.pool_last
+        # What was held comes with the group; they are compared; the greater goes on, or back.
+        came = Signal(activation_group(c), reset_less=True)
+        came_index, index_back = Signal.like(index, reset_less=True), Signal.like(index, reset_less=True)
+        came_valid, back = Signal(), Signal()
+        mine, held, greater = Signal(values, reset_less=True), Signal(values, reset_less=True), Signal(values)
+        run = self.run.payload
+        writes = came_valid & came.flags.write & came.flags.pool_last
         m.d.comb += [
-            self.run.payload.eq(run),
+            self.coming.eq(came_valid & came.flags.pool_last),
+            run.values.eq(greater),
             go.eq(self.run.ready),
             self.activations.ready.eq(go),
             maxima.read.enable.eq(self.activations.valid & go),
             maxima.read.address.eq(index),
-            maxima.write.enable.eq(valid & held.flags.write & ~held.flags.pool_last),
-            maxima.write.address.eq(held_index),
+            maxima.write.enable.eq(back),
+            maxima.write.address.eq(index_back),
             maxima.write.data.eq(greater),
         ]
         with m.If(go):
             m.d.sync += [
-                valid.eq(self.activations.valid),
-                held.eq(group),
-                held_index.eq(index),
-                nonzero.eq(Cat(value.any() for value in group.values)),
-                self.run.valid.eq(valid & held.flags.pool_last),
-                run.values.eq(greater),
+                came_valid.eq(self.activations.valid),
+                came.eq(group),
+                came_index.eq(index),
+                back.eq(came_valid & came.flags.write & ~came.flags.pool_last),
+                index_back.eq(came_index),
+                mine.eq(came.values),
+                held.eq(maxima.read.data),
+                self.run.valid.eq(self.coming),
                 run.write.eq(writes),
-                run.row_end.eq(held.flags.row_end & held.flags.pixel_end),
-                run.last.eq(held.flags.op_end),
+                run.row_end.eq(came.flags.row_end & came.flags.pixel_end),
+                run.last.eq(came.flags.op_end),
             ]
         for r in range(c.requantisers):
-            mine, kept = held.values[r], maxima.read.data[r]
-            new = held.flags.pool_first | (mine > kept)
-            m.d.comb += greater[r].eq(Mux(new, mine, kept))
+            new = Signal(name=f"new_{r}", reset_less=True)
+            nonzero = Signal(2, name=f"nonzero_{r}")  # of what was held, and of what came; neither if none is written
             with m.If(go):
-                m.d.sync += run.nonzero[r].eq(writes & Mux(new, nonzero[r], kept.any()))
+                m.d.sync += [
+                    new.eq(came.flags.pool_first | (came.values[r] > maxima.read.data[r])),
+                    nonzero.eq(Cat(maxima.read.data[r].any(), came.values[r].any()) & writes.replicate(2)),
+                ]
+            m.d.comb += [
+                greater[r].eq(Mux(new, mine[r], held[r])),
+                run.nonzero[r].eq(Mux(new, nonzero[1], nonzero[0])),
+            ]
         return m

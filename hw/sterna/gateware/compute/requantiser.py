@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sterna.gateware.compute.capture import sum_group
-from sterna.gateware.memory.ram import Ram, ReadPort
+from sterna.gateware.memory.ram import Ram, ReadPort, WritePort
 from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS
 from sterna.spec.configuration import Configuration
 from sterna.spec.limits import bits, op_limits
@@ -19,6 +19,8 @@ PARAMETER = data.StructLayout(
 
 
 STAGES = 5
+BLOCK_BITS = 16
+MOST_FEW = 4
 
 
 def activation_group(configuration: Configuration) -> data.StructLayout:
@@ -112,7 +114,7 @@ class Requantiser(wiring.Component):
         # Sums of planes: read with the parameters, written with the total. A group comes again four groups later at the
         # soonest (`requantisers` ≤ pe / 4), just after its sum is written.
         totals = data.ArrayLayout(signed(SUM_BITS), c.requantisers)
-        m.submodules.partial_sums = partial_sums = Ram(shape=totals, depth=c.pe // c.requantisers)
+        m.submodules.partial_sums = partial_sums = PartialSums(shape=totals, depth=c.pe // c.requantisers)
         total = Signal(totals, reset_less=True)
         m.d.comb += [
             partial_sums.read.enable.eq(go & self.groups.valid),
@@ -156,6 +158,44 @@ class Requantiser(wiring.Component):
                     self.activations.payload.values[r].eq(Mux(below, self.minimum, Mux(above, self.maximum, shifted))),
                 ]
         return m
+
+
+class PartialSums(wiring.Component):
+    """As :class:`Ram`. On UltraPlus parts, whose block RAM all is in use, words of which a few bits reach into another
+    16-bit block have these in flip-flops."""
+
+    def __init__(self, *, shape: data.ArrayLayout, depth: int):
+        self.shape = shape
+        self.depth = depth
+        super().__init__({"read": In(ReadPort(depth, shape)), "write": In(WritePort(depth, shape))})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        width = self.shape.size
+        few = width % BLOCK_BITS if _is_ultraplus(platform) and width % BLOCK_BITS <= MOST_FEW else 0
+        m.submodules.low = low = Ram(shape=width - few, depth=self.depth)
+        read, write = self.read, self.write
+        value = write.data.as_value()
+        found = Signal(few)
+        m.d.comb += [
+            low.read.enable.eq(read.enable),
+            low.read.address.eq(read.address),
+            low.write.enable.eq(write.enable),
+            low.write.address.eq(write.address),
+            low.write.data.eq(value),
+            read.data.as_value().eq(Cat(low.read.data, found)),
+        ]
+        if few:
+            rows = Array(Signal(few, name=f"row_{k}", reset_less=True) for k in range(self.depth))
+            with m.If(read.enable):
+                m.d.sync += found.eq(rows[read.address])
+            with m.If(write.enable):
+                m.d.sync += rows[write.address].eq(value[width - few :])
+        return m
+
+
+def _is_ultraplus(platform: Any) -> bool:
+    return platform is not None and platform.device.startswith("iCE40UP")
 
 
 def _factors(platform: Any) -> list[tuple[int, int]]:

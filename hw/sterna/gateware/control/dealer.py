@@ -1,4 +1,4 @@
-"""Dealer: makes several cores of one configuration look like one to the controller."""
+"""Dealer: makes several cores of one configuration look like one to the link."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ class CorePorts(wiring.Signature):
             "running": In(1),
             "reads": Out(stream.Signature(read_request(c))),
             "read_values": In(stream.Signature(signed(c.act_bits))),
-            "counters": In(counters()),
+            "counters": In(counters(c)),
         })  # fmt: skip
 
 
@@ -34,7 +34,7 @@ class Dealer(wiring.Component):
 
     Latency: none; counters one cycle, so that their sums end no path of the cores. Throughput: that of the cores, for
     words that of the slowest to take each. Flow control: valid/ready; ``core`` holds while anything is offered or a
-    value is awaited. Bad input: the controller names no core that is not there. Cost with four cores of 8 × 32: 807
+    value is awaited. Bad input: the link names no core that is not there. Cost with four cores of 8 × 32: 807
     LUT4, 72 CCU2C, 148 FF on ECP5.
 
     Members
@@ -90,7 +90,7 @@ class Dealer(wiring.Component):
                     self.read_values.payload.eq(core.read_values.payload),
                 ]
 
-        for name in counters().members:
+        for name in counters(self.configuration).members:
             counts = [self.cores[k].counters[name] for k in range(count)]
             m.d.sync += self.counters[name].eq(sum(counts[1:], counts[0]))
         return m

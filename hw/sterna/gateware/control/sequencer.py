@@ -181,9 +181,6 @@ class Sequencer(wiring.Component):
             self.windows.address.eq(counter - 1),
             self.windows.data.eq(next_window),
         ]
-        with m.If(self.op_done):
-            m.d.sync += writing.eq(0)
-
         start_window = Signal(word_bits)
         m.d.comb += start_window.eq(source + Mux(source_slotted, offset, 0))
         asked = self.start.payload
@@ -198,7 +195,7 @@ class Sequencer(wiring.Component):
                 self.running.eq(1),
             ]
         begins = Signal()
-        m.d.sync += self.begin.eq(begins)
+        m.d.sync += [self.begin.eq(begins), writing.eq(begins | (writing & ~self.op_done))]
         with m.FSM(name="phase"):
             with m.State("FETCH"):
                 # A new op's descriptor is read ahead: while the last outputs of an op drain, and between runs.
@@ -226,7 +223,6 @@ class Sequencer(wiring.Component):
                             new_op.eq(0),
                             pixel_first.eq(1),
                             first_pixel.eq(1),
-                            writing.eq(1),
                         ]
                         m.next = "SCHEDULE"
                 with m.If(~self.running & (self.loading | (known & elsewhere))):

@@ -2,7 +2,7 @@
 
 import struct
 
-from amaranth.hdl import C, Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.crc import catalog
 from amaranth.lib.wiring import In, Out
@@ -38,36 +38,32 @@ class Crc32c(wiring.Component):
         Forgets all bytes; comes before ``valid``.
     valid, data : ``In(1)``, ``In(8)``
         A byte, and whether there is one.
-    crc : ``Out(32)``
-        CRC of the bytes since ``start``.
-    matched : ``Out(1)``
-        The last four of them are the CRC of those before, little-endian.
+    exchange : ``In(1)``
+        The CRC moves down a byte, and ``data`` enters at its top.
+    low : ``Out(8)``
+        The CRC's low byte: four of them are the CRC of the bytes since ``start``, little-endian.
     """
 
     start: In(1)
     valid: In(1)
     data: In(8)
-    crc: Out(32)
-    matched: Out(1)
+    exchange: In(1)
+    low: Out(8)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
 
         register = Signal(32, init=ALL_ONES)
         low = Signal(8)
-        m.d.comb += [
-            low.eq(register[:8] ^ self.data),
-            self.crc.eq(~register),
-            self.matched.eq(register == RESIDUE ^ ALL_ONES),
-        ]
+        m.d.comb += [low.eq((register[:8] ^ self.data) & (~self.exchange).replicate(8)), self.low.eq(~register)]
 
-        following = [*register[8:], *(C(0, 1) for _ in range(8))]
+        following = [*register[8:], *(~self.data & self.exchange.replicate(8))]
         for k in range(8):
             column = _step(1 << k)
             following = [bit ^ low[k] if column >> i & 1 else bit for i, bit in enumerate(following)]
         with m.If(self.start):
             m.d.sync += register.eq(ALL_ONES)
-        with m.Elif(self.valid):
+        with m.Elif(self.valid | self.exchange):
             m.d.sync += register.eq(Cat(*following))
 
         return m

@@ -79,6 +79,7 @@ class Packer(wiring.Component):
         opens = Signal(reset_less=True)  # the next write is its chunk's first; in a flip-flop, because masks are wide
         moved, passed = Signal(), Signal()
         after = Signal(low_bits)
+        ends = Signal()  # the word, with this group
         word_end = step == steps - 1
         trails = place.trail.any() & self.zeros
         m.d.comb += [
@@ -86,7 +87,8 @@ class Packer(wiring.Component):
             self.write.valid.eq(passing | self.run.valid),
             moved.eq(self.write.valid & self.write.ready),
             passed.eq(Mux(chunks_left == 1, rest == 0, chunks_left == 0)),
-            after.eq(word_low + (run.write & word_end)),
+            ends.eq(run.write & word_end),
+            after.eq(word_low + ends),
             self.done.eq(moved & Mux(passing, passed & ending, run.last & ~trails)),
             write.word.eq(word),
             write.fresh.eq((passing | run.write) & opens),
@@ -100,9 +102,11 @@ class Packer(wiring.Component):
                 write.nonzero[j].eq(turn & run.nonzero[r]),
             ]
 
+        # `after` once more, but for what would go through a carry chain before the sum's own: its one is a carry.
         reach = Signal(len(word) + 1)
         zeros = Mux(self.begin, place.lead, Mux(run.last, place.trail, place.gap))
-        m.d.comb += reach.eq(zeros + Mux(self.begin, 0, after))
+        anew = self.begin | (ends & (word_low == CHUNK - 1))
+        m.d.comb += reach.eq((Cat(1, zeros) + Cat(ends & ~anew, Mux(anew, 0, word_low)))[1:])
         with m.If(~passing):
             m.d.sync += Cat(rest, chunks_left).eq(reach)
         with m.If(moved & ~passing):

@@ -2,8 +2,8 @@
 
 Parameters: ``configuration`` (its fields), ``seed``, ``stalls``, ``widths`` of a network of dense layers with this
 ``density`` of weight blocks, or ``layers`` of a network of every kind of layer, or ``resnet8`` (its arguments);
-``images``; ``behind``: how many images later results are asked for; ``report``: file for what ``a_batch_is_timed``
-finds.
+``images``; ``behind``: how many images later results are asked for; ``flags`` of START and file for the ``report`` of
+``a_batch_is_timed``.
 """
 
 import json
@@ -54,7 +54,7 @@ class Bench:
 
     def __init__(self, dut: Handle) -> None:
         given: dict[str, Any] = {"seed": 0, "stalls": 0.5, "widths": (64, 24, 10), "images": 6, "density": 0.5,
-                                 "behind": 0}  # fmt: skip
+                                 "behind": 0, "flags": 0}  # fmt: skip
         given |= parameters()
         self.given = given
         self.configuration = configuration_of(given["configuration"])
@@ -188,7 +188,7 @@ async def a_batch_is_timed(dut: Handle) -> None:
     await bench.load()
     (before,) = await bench.registers(Register.CYCLES)
     begin = get_sim_time("ns")
-    await bench.infer(0)
+    await bench.infer(bench.given["flags"])
     cycles = round((get_sim_time("ns") - begin) / PERIOD_NS)
     (after,) = await bench.registers(Register.CYCLES)
     bench.scores.finish()

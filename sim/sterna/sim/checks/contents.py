@@ -2,10 +2,8 @@
 
 import random
 
+from sterna.spec.frames import LONGEST_BLOCK as BLOCK
 from sterna.spec.frames import MAX_CONTENT
-
-BLOCK = 254
-"""Most bytes other than zero in one COBS block."""
 
 
 def edge_contents() -> list[bytes]:

@@ -4,42 +4,35 @@ from collections.abc import Callable
 from functools import partial
 
 from sterna.sim.formal.capture import CaptureHandOver
-from sterna.sim.formal.cobs import CobsAnew, CobsStuffing
 from sterna.sim.formal.crc import CrcBits
 from sterna.sim.formal.dealer import DealerWords
 from sterna.sim.formal.feeder import FeederIssues
 from sterna.sim.formal.packer import PackerPlaces
 from sterna.sim.formal.property import Property
 from sterna.sim.formal.queue import TagQueue
-from sterna.sim.formal.receiver import ReceiverFlow, ReceiverFrames
 from sterna.sim.formal.requantiser import RequantiserHandOver
+from sterna.sim.formal.ring import RingRoom
 from sterna.sim.formal.scanner import ScannerWalk
-from sterna.sim.formal.stream_register import RegisterOrder
 from sterna.sim.formal.streams import SENDERS, StreamRules
-from sterna.sim.formal.trits import LoaderTrits, Trit5Code
+from sterna.sim.formal.trits import Trit5Code
 from sterna.spec.errors import InputError
 
 
 def _rules(sender: str) -> Property:
-    return StreamRules(SENDERS[sender](), depth=3 if sender in ("controller", "receiver", "sequencer") else 2)
+    return StreamRules(SENDERS[sender](), depth=3 if sender == "sequencer" else 2)
 
 
 PROPERTIES: dict[str, Callable[[], Property]] = {
     "tag-queue": TagQueue,
-    "stream-register": RegisterOrder,
     "capture": CaptureHandOver,
     "requantiser": RequantiserHandOver,
     "scanner": ScannerWalk,
     "feeder": FeederIssues,
     "packer": PackerPlaces,
     "trit5-code": Trit5Code,
-    "loader-trits": LoaderTrits,
     "dealer-words": DealerWords,
-    "cobs-stuffing": CobsStuffing,
-    "cobs-anew": CobsAnew,
     "crc-bits": CrcBits,
-    "receiver-frames": ReceiverFrames,
-    "receiver-flow": ReceiverFlow,
+    "ring-room": RingRoom,
 } | {f"rules-of-{sender.replace(' ', '-').lower()}": partial(_rules, sender) for sender in SENDERS}
 """What each proves stands in the docstring of its class."""
 

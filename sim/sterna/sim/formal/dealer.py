@@ -18,7 +18,7 @@ CONFIGURATION = Configuration(
 
 class DealerWords(Property):
     """Every core takes every word once, as it was offered, however the cores hold; the word is taken from the
-    controller in the cycle in which the last of them has it."""
+    link in the cycle in which the last of them has it."""
 
     depth = 2
 

@@ -101,7 +101,7 @@ class RequantiserHandOver(Property):
         mine = [valid[k] & (at[k].group == lane) for k in range(STAGES)]
         names = {"accumulated": "accumulated_0", "product": "product_0_0", "addend": "addend_0"}
         signal = {name: opened[path].as_signed() for name, path in names.items()}
-        stored = opened.word("partial_sums.memory", lane).as_signed()
+        stored = opened.word("partial_sums.low.memory", lane).as_signed()
         before = Mux(at[0].plane_first, 0, opened["partial_sums.read__data"].as_signed())
         always(m, opened["shift_0_0"] == 0, opened["shift_0_1"] == 0)
         always(m, implies(mine[0], (signal["accumulated"] + before)[:SUM_BITS] == total.as_unsigned()))

@@ -10,12 +10,7 @@ from sterna.gateware.compute.capture import Capture
 from sterna.gateware.compute.pool import MaxPool
 from sterna.gateware.compute.requantiser import Requantiser
 from sterna.gateware.compute.scanner import Scanner
-from sterna.gateware.control.controller import Controller
 from sterna.gateware.control.sequencer import Sequencer
-from sterna.gateware.link.cobs import CobsDecoder
-from sterna.gateware.link.receiver import FrameReceiver
-from sterna.gateware.link.transmitter import FrameTransmitter
-from sterna.gateware.stream_register import StreamRegister
 from sterna.sim.formal.property import Property, always, free, given, held
 from sterna.spec.configuration import Configuration
 
@@ -25,17 +20,12 @@ CONFIGURATION = Configuration(
 )  # fmt: skip
 SENDERS: dict[str, Callable[[], wiring.Component]] = {
     "capture": lambda: Capture(configuration=CONFIGURATION),
-    "COBS decoder": CobsDecoder,
-    "controller": lambda: Controller(configuration=CONFIGURATION),
     "pool": lambda: MaxPool(configuration=CONFIGURATION),
-    "receiver": FrameReceiver,
     "requantiser": lambda: Requantiser(configuration=CONFIGURATION),
     "scanner": lambda: Scanner(configuration=CONFIGURATION),
-    "stream register": lambda: StreamRegister(8),
     "sequencer": lambda: Sequencer(configuration=CONFIGURATION),
-    "transmitter": FrameTransmitter,
 }
-"""All but the packer, whose payload counts in parts only."""
+"""All but the packer, whose payload counts in parts only, and the link's processor, whose program decides."""
 
 
 class StreamRules(Property):

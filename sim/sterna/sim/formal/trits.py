@@ -1,4 +1,4 @@
-"""Trit codes: the decoder of ``trit5`` over all bytes, and the loader's watch over ``trit2``."""
+"""Trit codes: the decoder of ``trit5`` over all bytes."""
 
 from itertools import product
 from typing import Any
@@ -7,18 +7,9 @@ import numpy as np
 from amaranth.asserts import AnySeq
 from amaranth.hdl import C, Cat, Module, Signal
 
-from sterna.gateware.control.controller import Controller
 from sterna.gateware.memory.trit_decoder import Trit5Decoder
-from sterna.sim.formal.property import Property, always, free, implies
-from sterna.spec.configuration import Configuration
-from sterna.spec.image import Region
+from sterna.sim.formal.property import Property, always, implies
 from sterna.spec.trits import TRIT2, TRIT2_ILLEGAL, TRITS_PER_BYTE5, pack_trit5
-
-CONFIGURATION = Configuration(
-    name="trits", simd=1, pe=4, act_bits=2, acc_bits=8, weight_depth=16, mask_depth=16, activation_depth=16,
-    parameter_depth=16, pool_depth=16, program_depth=16,
-)  # fmt: skip
-"""With blocks of one byte."""
 
 
 class Trit5Code(Property):
@@ -47,26 +38,3 @@ class Trit5Code(Property):
             implies(~one.illegal & ~other.illegal & (one.i != other.i), one.o != other.o),
             implies(one.illegal, one.o[4:6] == TRIT2_ILLEGAL),
         )  # fmt: skip
-
-
-class LoaderTrits(Property):
-    """Whatever requests come, no word with an illegal trit is written to a weight memory."""
-
-    depth = 3
-
-    def __init__(self, controller: Any = Controller) -> None:
-        super().__init__()
-        self.controller = controller(configuration=CONFIGURATION)
-
-    def build(self, m: Module) -> None:
-        controller = self.controller
-        m.submodules.controller = controller
-        free(
-            m, controller.requests.valid, controller.requests.payload, controller.answers.ready, controller.running,
-            controller.inputs.ready, controller.starts.ready, controller.reads.ready, controller.read_values.valid,
-            controller.read_values.payload, controller.counters, controller.write.ready, controller.good_frames,
-            controller.bad_frames,
-        )  # fmt: skip
-        write = controller.write
-        stored = write.valid & (write.region == Region.WEIGHTS)
-        always(m, *(implies(stored, write.data[low : low + 2] != TRIT2_ILLEGAL) for low in range(0, 2 * 4, 2)))

@@ -3,33 +3,23 @@
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, Fragment, Signal
-from amaranth.lib import data, wiring
+from amaranth.hdl import ClockDomain, Fragment
+from amaranth.lib import wiring
 
 from sterna.flow.verilog import TOP, Verilog
 from sterna.sim.formal.sby import tools
+from sterna.sim.model import Port, signals
 from sterna.spec.errors import ToolError
 
 TIMEOUT = 300.0
 """Seconds for yosys. Its first call on a machine translates WebAssembly: a minute and a half."""
 SELECT = "mutant"
 SELECT_BITS = 16
-PREFIX = "s_"
-"""Of the names of ports: a signal may be called ``final``, which C++ keeps for itself."""
-
-
-@dataclass(frozen=True)
-class Port:
-    """A signal that benches may set or see."""
-
-    name: str
-    width: int
 
 
 @dataclass(frozen=True)
@@ -40,38 +30,13 @@ class Mutants:
     rtlil: str = field(repr=False)
     """The same for yosys."""
     ports: tuple[Port, ...]
+    """The last chooses."""
     changes: tuple[str, ...]
     """What mutant k + 1 changes: mode, cell, port and bit, as yosys names them."""
 
 
-def signals(component: wiring.Component) -> Iterator[tuple[str, Signal]]:
-    """Every signal that benches can name: ports and attributes of the component and of the components in it."""
-
-    def walk(path: str, value: Any) -> Iterator[tuple[str, Signal]]:
-        if isinstance(value, data.View):
-            value = value.as_value()
-        if isinstance(value, Signal):
-            yield path, value
-        elif isinstance(value, wiring.Component):
-            for name, inner in vars(value).items():
-                yield from walk(f"{path}_{name}" if path else name, inner)
-        elif isinstance(getattr(value, "signature", None), wiring.Signature):
-            for name in value.signature.members:
-                yield from walk(f"{path}_{name}", getattr(value, name))
-
-    seen = set()
-    for path, signal in walk("", component):
-        if id(signal) not in seen and len(signal):
-            seen.add(id(signal))
-            yield f"{PREFIX}{path}", signal
-
-
-def mutate(
-    component: wiring.Component, modules: Sequence[str], count: int, seed: int, *, counters: Sequence[str] = ()
-) -> Mutants:
+def mutate(component: wiring.Component, modules: Sequence[str], count: int, seed: int) -> Mutants:
     """At most ``count`` mutants of some of the component's modules (``top``, ``top.decoder``), chosen by ``seed``.
-
-    ``counters``: outputs of ``top`` whose registers and adders are left as they are.
 
     Raises :class:`ToolError` if yosys is missing or fails.
     """
@@ -86,18 +51,13 @@ def mutate(
     with tempfile.TemporaryDirectory(prefix="sterna-mutants-") as temporary:
         folder = Path(temporary)
         (folder / "design.il").write_text(text)
-        # A counter's register drives its output; the adder drives the register.
-        outputs = [f"{TOP}/w:{PREFIX}{name}" for name in counters]
-        left_out = " ".join(f"{wire} %ci2 {wire} %ci4 {TOP}/t:$add %i %u" for wire in outputs)
         script = f"""
             read_rtlil design.il
             proc
             opt
             zinit
             select -set sites {" ".join(f"{module}/*" for module in modules)}
-            select -set counters {left_out or "w:none_is_left_out"}
-            select -set chosen @sites @counters %d
-            mutate -list {count} -seed {seed} -ctrl {SELECT} {SELECT_BITS} 1 -o list.txt @chosen
+            mutate -list {count} -seed {seed} -ctrl {SELECT} {SELECT_BITS} 1 -o list.txt @sites
             script list.txt
             opt_clean
             write_rtlil mutants.il
@@ -108,7 +68,10 @@ def mutate(
         changes = tuple(_change(line) for line in (folder / "list.txt").read_text().splitlines())
         verilog = Verilog((folder / "mutants.v").read_text())
         rtlil_text = (folder / "mutants.il").read_text()
-    return Mutants(verilog, rtlil_text, tuple(Port(name, len(signal)) for name, signal in named.items()), changes)
+    chooses = Port(SELECT, SELECT_BITS)
+    return Mutants(
+        verilog, rtlil_text, (*(Port(name, len(signal)) for name, signal in named.items()), chooses), changes
+    )
 
 
 def _change(line: str) -> str:

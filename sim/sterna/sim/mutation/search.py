@@ -4,17 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sterna.sim.model import Compiled, simulator
 from sterna.sim.mutation.equivalence import equivalent
-from sterna.sim.mutation.model import Compiled, simulator
-from sterna.sim.mutation.mutants import mutate
+from sterna.sim.mutation.mutants import SELECT, mutate
 from sterna.sim.mutation.units import UNITS, Check, Unit
 from sterna.sim.verilate import Progress, quiet
 from sterna.spec.errors import InputError
 
 MUTANTS = 250
 """Of each unit, evenly over its cells and bits."""
-MAX_CYCLES = 40_000
-"""A mutant that takes longer than any check on the component is taken for hung."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +40,10 @@ def unit_named(name: str) -> Unit:
     raise InputError(f"no unit {name!r}; known: {', '.join(unit.name for unit in UNITS)}")
 
 
-def kills(check: Check, compiled: Compiled, mutant: int) -> bool:
+def kills(unit: Unit, check: Check, compiled: Compiled, mutant: int) -> bool:
     """Whether the check notices the mutant: by a wrong or missing result, or because nothing comes at all."""
     try:
-        check(simulator(compiled, mutant, cycles=MAX_CYCLES))
+        check(simulator(compiled, {SELECT: mutant}, cycles=unit.cycles))
     except AssertionError:
         return True
     return False
@@ -65,13 +63,13 @@ def search(
 
     Raises :class:`ToolError` if a tool is missing or fails, ``AssertionError`` if the component itself fails a check.
     """
-    mutants = mutate(unit.make(), unit.modules, count, seed, counters=unit.counters)
+    mutants = mutate(unit.make(), unit.modules, count, seed)
     compiled = Compiled(mutants.verilog, mutants.ports, name=f"mutants-{unit.name}", progress=progress)
     for check in unit.checks:
-        check(simulator(compiled, 0))
+        check(simulator(compiled))
     alive = []
     for mutant in range(1, len(mutants.changes) + 1):
-        if not any(kills(check, compiled, mutant) for check in unit.checks):
+        if not any(kills(unit, check, compiled, mutant) for check in unit.checks):
             alive.append(mutant)
         counted(mutant, len(mutants.changes))
     same = equivalent(mutants, alive) if prove and alive else set()

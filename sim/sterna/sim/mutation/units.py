@@ -9,10 +9,11 @@ from amaranth.lib import wiring
 
 from sterna.gateware.compute.lanes import Lanes
 from sterna.gateware.compute.requantiser import Requantiser
-from sterna.gateware.link.receiver import FrameReceiver
-from sterna.sim.checks import feeder, receiver
+from sterna.sim.checks import feeder, wire
+from sterna.sim.checks.endpoint_bench import endpoint
 from sterna.sim.checks.lanes import check_sums
 from sterna.sim.checks.requantiser import check_groups
+from sterna.sim.checks.requests import check_requests
 from sterna.sim.checks.testbench import Simulate
 from sterna.spec.configuration import Configuration
 from sterna.spec.frames import WINDOW_FRAMES
@@ -31,8 +32,8 @@ class Unit:
     """Those of its modules that are mutated: the design's own logic, without what a bench needs."""
     checks: Sequence[Check]
     """Quick ones first."""
-    counters: Sequence[str] = ()
-    """Outputs that count further than a simulation does; a proof holds all their bits (``receiver-frames``)."""
+    cycles: int = 40_000
+    """A mutant that takes longer than any check on the component is taken for hung."""
 
 
 LANES = Configuration(
@@ -57,8 +58,12 @@ def _groups(seed: int, simulate: Simulate) -> None:
     check_groups(random.Random(seed), REQUANTISER, simulate)
 
 
+def _requests(seed: int, simulate: Simulate) -> None:
+    check_requests(wire.WIRE, seed, 25, simulate)
+
+
 def _damage(seed: int, simulate: Simulate) -> None:
-    receiver.check_damage(random.Random(20 + seed), simulate)
+    wire.check_damage(random.Random(20 + seed), simulate)
 
 
 UNITS = (
@@ -76,19 +81,19 @@ UNITS = (
         [partial(_groups, seed) for seed in range(16)],
     ),
     Unit(
-        "receiver",
-        FrameReceiver,
-        ("top", "top.decoder", "top.crc"),
+        "link-processor",
+        lambda: endpoint(wire.WIRE),
+        ("top", "top.crc"),
         [
-            receiver.check_long_block,
+            wire.check_long_block,
+            *(partial(_requests, seed) for seed in range(12)),
             *(partial(_damage, seed) for seed in range(3)),
-            receiver.check_lengths,
-            *(partial(receiver.check_window, count) for count in (2, WINDOW_FRAMES)),
-            receiver.check_full_ring,
-            receiver.check_slow_taker,
-            receiver.check_endless_frame,
-            *(partial(receiver.check_edges, stalls) for stalls in ((0, 0), (0.5, 0), (0, 0.5))),
+            wire.check_lengths,
+            wire.check_endless_frame,
+            *(partial(wire.check_window, opcode, WINDOW_FRAMES) for opcode in wire.WAITING),
+            *(partial(wire.check_edges, stalls) for stalls in ((0, 0), (0.5, 0), (0, 0.5))),
+            wire.check_counters,
         ],
-        counters=("good_frames", "bad_frames"),
+        cycles=1_000_000,
     ),
 )
