@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sterna.compiler import model_cycles
+from sterna.compiler.lowering import lower
 from sterna.golden import trace
 from sterna.sim.configurations import random_configuration
 from sterna.sim.networks import random_images, random_network
@@ -14,7 +15,8 @@ from sterna.spec.network import IntegerNetwork, Layer, Plane
 def naive_cycles(
     network: IntegerNetwork, layer: Layer, plane: Plane, source: np.ndarray, c: Configuration, skips: dict[str, bool]
 ) -> int:
-    """Cycles of one plane of a layer on one image: window rows one by one, in the banks where they lie."""
+    """Cycles of one plane of a layer on one image: window rows one by one, in the banks where they lie; all of them as
+    one run where each is a whole row in memory."""
     height, width, _ = network.shape(layer.name)
     outputs, kernel_height, kernel_width, inputs = plane.trits.shape
     rows, columns, channels = source.shape
@@ -24,6 +26,8 @@ def naive_cycles(
     left = max((p.padding[2] for p in layer.planes if p.source == plane.source), default=0) if fractional else 0
     left = max(left, plane.padding[2])
     stored = -(-outputs // c.simd) * c.simd
+    window_row = (left - plane.padding[2] + kernel_width) * pixel
+    runs = 1 if window_row == lower(network, c)[1][plane.source].row_words * c.simd else kernel_height
     total = 0
     for y in range(height * layer.pool[0]):
         for x in range(width * layer.pool[1]):
@@ -31,17 +35,18 @@ def naive_cycles(
             reach = max((k * plane.stride[1] - left) * pixel % c.simd for k in range(width * layer.pool[1]))
             if raw is False or not fractional:
                 begin = reach = 0
-            words = -(-(reach + (left - plane.padding[2] + kernel_width) * pixel) // c.simd)
+            words = -(-(reach + kernel_height // runs * window_row) // c.simd)
             for first in range(0, stored, c.pe):
                 feeders = [0] * c.simd
-                for i in range(kernel_height):
+                for run in range(runs):
                     issued = np.zeros((c.simd, -(-words // CHUNK)), int)
                     for position in range(words):
                         for bank in range(c.simd):
                             element = position * c.simd + bank - begin
-                            j, channel = divmod(element, pixel)
+                            i, within = divmod(element, window_row) if runs == 1 else (run, element)
+                            j, channel = divmod(within, pixel)
                             j -= left - plane.padding[2]
-                            inside = 0 <= j < kernel_width and element >= 0 and channel < channels
+                            inside = 0 <= i < kernel_height and 0 <= j < kernel_width and channel < channels
                             block = False
                             if inside:
                                 for o in range(first, min(first + c.pe, outputs)):

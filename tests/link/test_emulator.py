@@ -32,6 +32,7 @@ from sterna.spec.frames import (
 )
 from sterna.spec.image import Region, pack_parameter
 from sterna.spec.registers import MAGIC, REGISTER_COUNT, Register, State
+from sterna.spec.trits import TritCode
 
 SMALL = Configuration(
     name="small",
@@ -266,6 +267,19 @@ def test_bad_arguments_have_their_status(host: Host, opcode: Opcode, arguments: 
     host.load()
     host.ok(Opcode.BEGIN, SMALL.digest)
     assert host.refused(opcode, arguments) == status
+
+
+def test_weights_in_trit5_may_be_any_byte_but_thirteen() -> None:
+    host = Host(dataclasses.replace(SMALL, pe=5, weight_code=TritCode.TRIT5))
+    refused = []
+    for byte in range(256):
+        host.ok(Opcode.BEGIN, host.emulator.configuration.digest)
+        status, _ = host.ask(Opcode.WRITE, write_header(Region.WEIGHTS, 9) + bytes([0, byte]))
+        assert status in {Status.OK, Status.BAD_TRIT}
+        if status == Status.BAD_TRIT:
+            refused.append(byte)
+            assert host.refused(Opcode.COMMIT, commit_arguments(crc32c(bytes([0, byte])))) == Status.NOT_LOADED
+    assert refused == sorted([*range(0x01, 0x100, 0x20), 0x1D, *range(0xFC, 0x100)])
 
 
 def test_the_last_word_of_each_memory_can_be_used(host: Host) -> None:

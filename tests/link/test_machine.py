@@ -16,6 +16,7 @@ from sterna.spec.errors import EncodingError
 from sterna.spec.frames import StartFlag
 from sterna.spec.image import Region, pack_parameter
 from sterna.spec.layout import bank_rows, whole_chunks, words
+from sterna.spec.trits import TritCode
 
 Int64 = npt.NDArray[np.int64]
 
@@ -23,7 +24,8 @@ Int64 = npt.NDArray[np.int64]
 def configuration(simd: int = 4, pe: int = 8, requantisers: int = 1) -> Configuration:
     return Configuration(
         name="test", simd=simd, pe=pe, requantisers=requantisers,
-        weight_depth=2048, mask_depth=512, activation_depth=1024, parameter_depth=256, program_depth=64,
+        weight_code=TritCode.TRIT5 if pe % 5 == 0 else TritCode.TRIT2, weight_depth=2048,
+        mask_depth=512, activation_depth=1024, parameter_depth=256, program_depth=64,
     )  # fmt: skip
 
 
@@ -91,10 +93,9 @@ def load(machine: Machine, c: Configuration, case: Case, slotted: bool) -> tuple
                     (int(case.shift[lane]) if real else 0) if last else 63,
                     (int(case.bias[lane]) if real else 0) if first else -1,
                 )
-    codes = np.array([0b11, 0b00, 0b01], np.uint8)
     for number, stack in enumerate(blocks):
-        stored = codes[np.concatenate(stack) + 1].reshape(-1, 4) << np.array([0, 2, 4, 6], np.uint8)
-        assert machine.write(Region.WEIGHTS, number * c.weight_depth, stored.sum(axis=1).astype(np.uint8).tobytes())
+        stored = c.weight_code.pack(np.concatenate(stack))
+        assert machine.write(Region.WEIGHTS, number * c.weight_depth, stored.tobytes())
     for number, row in enumerate(np.concatenate(masks, axis=1)):
         assert machine.write(Region.MASKS, number * c.mask_depth, row.tobytes())
     assert machine.write(Region.PARAMETERS, 0, parameters)
@@ -115,7 +116,7 @@ def load(machine: Machine, c: Configuration, case: Case, slotted: bool) -> tuple
 
 @settings(deadline=None, max_examples=60)
 @given(
-    seed=st.integers(0, 1 << 32), simd=st.sampled_from([1, 2, 4, 8]), pe=st.sampled_from([4, 8, 12]),
+    seed=st.integers(0, 1 << 32), simd=st.sampled_from([1, 2, 4, 8]), pe=st.sampled_from([4, 5, 8, 10, 12]),
     requantisers=st.sampled_from([1, 2, 4]), groups=st.integers(1, 3), kernel=st.integers(1, 3),
     size=st.integers(3, 5), stride=st.integers(1, 2), outputs=st.integers(1, 20), planes=st.integers(1, 3),
     density=st.sampled_from([0.0, 0.3, 1.0]), slotted=st.booleans(),
@@ -124,7 +125,7 @@ def test_an_op_gives_the_naive_sums_and_counts_its_slots(
     seed: int, simd: int, pe: int, requantisers: int, groups: int, kernel: int, size: int, stride: int, outputs: int,
     planes: int, density: float, slotted: bool,
 ) -> None:  # fmt: skip
-    c = configuration(simd, pe, min(requantisers, simd, pe // 4))
+    c = configuration(simd, pe, min(requantisers, simd, 2 if pe >= 8 else 1))
     rng = np.random.default_rng(seed)
     case = random_case(c, rng, size, size + 1, simd * groups, kernel, stride, outputs, planes, density)
     machine = Machine(c)
@@ -360,12 +361,14 @@ def test_inputs_saturate_and_fill_their_last_chunk_with_zeros() -> None:
     assert machine.get(8, 32).tolist() == [-127] * 5 + [0] * 27
 
 
-def test_an_illegal_trit_is_refused_and_not_written() -> None:
-    c = configuration()
+@pytest.mark.parametrize(("pe", "word"), [(8, bytes([0b01_00_11_01, 0b00_10_00_00])), (10, b"\0\xfd")])
+def test_an_illegal_trit_is_refused_and_not_written(pe: int, word: bytes) -> None:
+    c = configuration(pe=pe)
     machine = Machine(c)
     before = machine._weights.copy()
-    assert not machine.write(Region.WEIGHTS, 3, bytes([0b01_00_11_01, 0b00_10_00_00]))
+    assert not machine.write(Region.WEIGHTS, 3, word)
     assert (machine._weights == before).all()
+    assert machine.write(Region.WEIGHTS, 3, word[:1] * 2)
 
 
 def test_a_program_without_end_is_an_error() -> None:

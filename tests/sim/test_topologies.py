@@ -8,6 +8,7 @@ from sterna.golden import trace
 from sterna.sim.configurations import CONVOLUTIONAL, SIMULATED, VERIFIED, simulated
 from sterna.sim.topologies import conv_layer, dense_layer, resnet8
 from sterna.spec.errors import ConfigurationError
+from sterna.spec.trits import TritCode
 
 
 def test_resnet8_has_the_products_of_mlperf_tiny_and_fits() -> None:
@@ -50,10 +51,11 @@ def test_densities_of_blocks_are_exact(density: float) -> None:
     assert conv.any(axis=0).sum() == round(density * 9 * 16)
 
 
-def test_verified_configurations_are_of_every_width_and_of_two_precisions() -> None:
+def test_verified_configurations_are_of_every_width_of_two_precisions_and_of_both_codes() -> None:
     assert {c.simd for c in VERIFIED.values()} == {1, 2, 4, 8}
-    assert {c.pe for c in VERIFIED.values()} == {4, 8, 16}
+    assert {c.pe for c in VERIFIED.values()} == {4, 8, 10, 16}
     assert {c.act_bits for c in VERIFIED.values()} == {2, 8}
+    assert {c.weight_code for c in VERIFIED.values()} == set(TritCode)
     assert all(simulated(name).name == name for name in SIMULATED)
 
 

@@ -14,7 +14,7 @@ from sterna.sim.coverage import FunctionalCoverage
 from sterna.sim.networks import TIGHT
 from sterna.sim.verification import SKIPS, DifferenceError, check_device, make_case, run_case, verify
 
-NETWORKS = 48
+NETWORKS = 40
 """On each configuration; seeds 0…239 in all."""
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from sterna.spec.configuration import STANDARD, Configuration, Primitive, configuration_named
 from sterna.spec.errors import ConfigurationError
+from sterna.spec.trits import TritCode
 
 BASE = configuration_named("icebreaker")
 
@@ -21,6 +22,14 @@ BASE = configuration_named("icebreaker")
         ({"pe": True}, "pe is True; allowed: an integer"),
         ({"pe": 6}, "pe is 6; allowed: a multiple of 4, 4…64"),
         ({"pe": 68}, "pe is 68; allowed: a multiple of 4, 4…64"),
+        ({"weight_code": TritCode.TRIT5}, "pe is 8; allowed: a multiple of 5, 4…64"),
+        ({"weight_code": TritCode.TRIT5, "pe": 65}, "pe is 65; allowed: a multiple of 5, 4…64"),
+        (
+            {"weight_code": TritCode.TRIT5, "pe": 15, "requantisers": 2},
+            "requantisers is 2; allowed: a power of two ≤ simd (4) that divides pe (15), at most a quarter of it",
+        ),
+        ({"weight_code": "trit5"}, "weight_code is 'trit5'; allowed: trit2, trit5"),
+        ({"weight_code": Primitive.BLOCK}, "weight_code is <Primitive.BLOCK: 'block'>; allowed: trit2, trit5"),
         (
             {"requantisers": 8},
             "requantisers is 8; allowed: a power of two ≤ simd (4) that divides pe (8), at most a quarter of it",
@@ -37,9 +46,9 @@ BASE = configuration_named("icebreaker")
         ({"weights_in": Primitive.LUT}, "weights_in is <Primitive.LUT: 'lut'>; allowed: block, spram"),
         ({"masks_in": Primitive.SPRAM}, "masks_in is <Primitive.SPRAM: 'spram'>; allowed: block, lut"),
         ({"parameters_in": 1}, "parameters_in is 1; allowed: block, lut"),
-        ({"cores": 3}, "cores is 3; allowed: 1, 2 or 4, at most 16"),
-        ({"cores": 0}, "cores is 0; allowed: 1, 2 or 4, at most 16"),
-        ({"simd": 32, "cores": 4}, "cores is 4; allowed: 1, 2 or 4, at most 2"),
+        ({"cores": 3}, "cores is 3; allowed: 1, 2 or 4, at most 8"),
+        ({"cores": 0}, "cores is 0; allowed: 1, 2 or 4, at most 8"),
+        ({"simd": 32, "cores": 4}, "cores is 4; allowed: 1, 2 or 4, at most 1"),
         ({"program_depth": 1 << 17}, "program_depth is 131072; allowed: a power of two, 16…65536"),
     ],
 )
@@ -56,16 +65,18 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
 
 
 def test_the_digest_covers_every_parameter_but_the_name_and_what_holds_the_words():
+    base = dataclasses.replace(BASE, pe=20)  # which both codes of weights allow
     other = {
         "simd": 8, "pe": 16, "requantisers": 2, "act_bits": 4, "acc_bits": 20, "weight_depth": 512, "mask_depth": 512,
         "activation_depth": 1024, "parameter_depth": 1024, "pool_depth": 64, "program_depth": 512, "cores": 2,
+        "weight_code": TritCode.TRIT5,
     }  # fmt: skip
     held_in = {
         "weights_in": Primitive.SPRAM, "activation_masks_in": Primitive.BITS, "masks_in": Primitive.LUT,
         "parameters_in": Primitive.LUT,
     }  # fmt: skip
     assert {field.name for field in dataclasses.fields(Configuration)} == {"name", *held_in, *other}
-    digests = {dataclasses.replace(BASE, **{name: value}).digest for name, value in other.items()} | {BASE.digest}
+    digests = {dataclasses.replace(base, **{name: value}).digest for name, value in other.items()} | {base.digest}
     assert len(digests) == len(other) + 1
     assert dataclasses.replace(BASE, name="another").digest == BASE.digest
     assert dataclasses.replace(BASE, **held_in).digest == BASE.digest

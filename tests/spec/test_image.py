@@ -192,8 +192,10 @@ def test_parameter_words_hold_multiplier_shift_and_bias(multiplier, shift, bias)
     assert ((word >> 22) ^ 1 << 33) - (1 << 33) == bias
 
 
-def test_regions_state_their_words():
-    c = configuration_named("icebreaker")
+@pytest.mark.parametrize(("name", "trits"), [("icebreaker", 524_288), ("icebreaker-trit5", 655_360)])
+def test_regions_state_their_words(name, trits):
+    c = configuration_named(name)
+    assert region_words(Region.WEIGHTS, c) * c.pe == trits
     assert {region: (word_bytes(region, c), region_words(region, c)) for region in Region} == {
         Region.WEIGHTS: (2, c.simd * c.weight_depth),
         Region.MASKS: (1, c.simd * c.mask_depth),

@@ -10,6 +10,7 @@ from sterna.spec.trits import (
     TRIPLES,
     TRIT2,
     TRIT2_ILLEGAL,
+    TritCode,
     pack_trit2,
     pack_trit5,
     trit5_word,
@@ -32,6 +33,17 @@ def test_packing_and_unpacking_give_back_the_trits(code, trits):
     unpacked = unpack(packed, len(trits))
     assert unpacked.dtype == np.int8
     assert unpacked.tolist() == trits
+
+
+@given(trits=trit_lists)
+def test_a_code_by_its_name_packs_and_unpacks_as_its_functions(trits):
+    assert {code.value for code in TritCode} == CODES.keys()
+    for code in TritCode:
+        pack, unpack, group = CODES[code]
+        packed = code.pack(np.array(trits, np.int8))
+        assert code.trits_per_byte == group
+        assert packed.tolist() == pack(np.array(trits, np.int8)).tolist()
+        assert code.unpack(packed, len(trits)).tolist() == unpack(packed, len(trits)).tolist() == trits
 
 
 @given(trits=trit_lists)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from sterna.gateware.compute.capture import Capture
@@ -19,10 +19,11 @@ from sterna.gateware.kept import KEPT
 from sterna.gateware.memory.mask_store import MaskStore
 from sterna.gateware.memory.packer import Packer
 from sterna.gateware.memory.ram import Ram
+from sterna.gateware.memory.trit_decoder import BlockDecoder
 from sterna.gateware.tally import NARROW_BITS, TallyPair, WideTally
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import WORD_BITS
-from sterna.spec.image import PARAMETER_BYTES, Region
+from sterna.spec.image import PARAMETER_BYTES, Region, word_bytes
 
 TAG_QUEUE = 4
 """Outputs between the sequencer and capture. Each takes at least four cycles there (``pe / requantisers``), and the
@@ -39,7 +40,8 @@ class Core(wiring.Component):
     a whole (``flow`` low) while an output's sums are complete and the one before has not left capture. Scanner and
     feeders, before the address, also hold for a cycle (``step`` low) when ``reads`` wants the activations' memories and
     has waited in vain for a cycle that is free, and when ``write`` brings a block while feeders issue others: weights
-    may lie in memory with a single port.
+    may lie in memory with a single port. Blocks in ``trit5`` are decoded between their memory and the lanes, in the
+    same cycle: two more LUT levels before the products, 14 LUT4 a byte on iCE40, no flip-flop.
 
     Flow: blocks of ``write`` wait while the pipeline holds, with others at the memories' outputs; ``inputs`` gives way
     to the requantiser at the banks' write ports; ``starts`` is taken when idle; a read is answered two cycles after it
@@ -73,8 +75,8 @@ class Core(wiring.Component):
 
     def _build_memories(self, m: Module) -> None:
         c = self.configuration
-        blocks = data.ArrayLayout(2, c.pe)
-        self._blocks = [Ram(shape=blocks, depth=c.weight_depth, primitive=c.weights_in) for _ in range(c.simd)]
+        self._block_bits = bits = 8 * word_bytes(Region.WEIGHTS, c)
+        self._blocks = [Ram(shape=bits, depth=c.weight_depth, primitive=c.weights_in) for _ in range(c.simd)]
         self._block_masks = [Ram(shape=CHUNK, depth=c.mask_depth, primitive=c.masks_in) for _ in range(c.simd)]
         self._activations = [Ram(shape=signed(c.act_bits), depth=c.activation_depth) for _ in range(c.simd)]
         self._activation_masks = MaskStore(configuration=c)
@@ -92,7 +94,7 @@ class Core(wiring.Component):
             blocks_write, masks_write = self._blocks[j].write, self._block_masks[j].write
             m.d.comb += [
                 blocks_write.enable.eq(self._lent_write & self._flow & (self.write.address[block_bits:] == j)),
-                blocks_write.data.eq(self._written(2 * c.pe)),
+                blocks_write.data.eq(self._written(self._block_bits)),
                 masks_write.enable.eq(
                     self._writing & (self.write.region == Region.MASKS) & (self.write.address[mask_bits:] == j)
                 ),
@@ -221,10 +223,12 @@ class Core(wiring.Component):
             gate = Signal(name=f"gate_{j}")
             with m.If(self._flow):
                 m.d.sync += gate.eq(feeder.read & feeder.present)
+            m.submodules[f"decoder_{j}"] = decoder = BlockDecoder(code=c.weight_code, count=c.pe)
             m.d.comb += [
                 lanes.gates[j].eq(gate),
                 lanes.activations[j].eq(self._activations[j].read.data),
-                lanes.trits[j].eq(self._blocks[j].read.data),
+                decoder.i.eq(self._blocks[j].read.data),
+                lanes.trits[j].eq(decoder.o),
             ]
 
     def _build_write_back(self, m: Module) -> None:

@@ -140,7 +140,7 @@ class _Plan:
     ) -> Self:
         c = configuration
         of_ops = [contents(op, c) for op in ops]
-        placement = place([each.size(c) for each in of_ops], [each.link_bytes for each in of_ops], depths(c))
+        placement = place([each.size(c) for each in of_ops], [each.link_bytes(c) for each in of_ops], depths(c))
         allocation = allocate(network, ops, layouts, c.activation_depth)
         descriptors = [
             _descriptor(op, op is ops[-1], layouts, allocation, c, first)
@@ -159,7 +159,8 @@ class _Plan:
 
     @property
     def streamed_bytes(self) -> int:
-        return sum(each.link_bytes for each, moves in zip(self.contents, self.placement.streamed, strict=True) if moves)
+        moving = (each for each, moves in zip(self.contents, self.placement.streamed, strict=True) if moves)
+        return sum(each.link_bytes(self.configuration) for each in moving)
 
     def report(self) -> FitReport:
         c = self.configuration

@@ -9,9 +9,8 @@ import numpy.typing as npt
 from sterna.compiler.lowering import Op, OpPlane, phase_tiles
 from sterna.compiler.placement import Words
 from sterna.spec.configuration import CHUNK, Configuration
-from sterna.spec.image import PARAMETER_BYTES, Region, Section, pack_parameter
+from sterna.spec.image import PARAMETER_BYTES, Region, Section, pack_parameter, word_bytes
 from sterna.spec.layout import TensorLayout
-from sterna.spec.trits import pack_trit2
 
 MEMORIES = {
     Region.WEIGHTS: ("weights", "blocks a bank", "weight_depth"),
@@ -44,10 +43,10 @@ class Contents:
             Region.PARAMETERS: len(self.parameters) // PARAMETER_BYTES // configuration.requantisers,
         }
 
-    @property
-    def link_bytes(self) -> int:
+    def link_bytes(self, configuration: Configuration) -> int:
         """Bytes that it takes to write them."""
-        return self.blocks.size // 4 + self.masks.size + len(self.parameters)
+        blocks = configuration.simd * self.size(configuration)[Region.WEIGHTS]
+        return blocks * word_bytes(Region.WEIGHTS, configuration) + self.masks.size + len(self.parameters)
 
 
 def contents(op: Op, configuration: Configuration) -> Contents:
@@ -90,7 +89,7 @@ def sections(group: list[Contents], first: Words, configuration: Configuration) 
     blocks = np.concatenate([each.blocks for each in group], axis=1)
     masks = np.concatenate([each.masks for each in group], axis=1)
     found = [
-        Section(Region.WEIGHTS, j * c.weight_depth + first[Region.WEIGHTS], pack_trit2(blocks[j]).tobytes())
+        Section(Region.WEIGHTS, j * c.weight_depth + first[Region.WEIGHTS], c.weight_code.pack(blocks[j]).tobytes())
         for j in range(c.simd)
     ]
     found += [Section(Region.MASKS, j * c.mask_depth + first[Region.MASKS], masks[j].tobytes()) for j in range(c.simd)]

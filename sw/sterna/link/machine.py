@@ -12,16 +12,12 @@ import numpy.typing as npt
 from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS, max_activation, requantise
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor
-from sterna.spec.errors import EncodingError
+from sterna.spec.errors import EncodingError, IllegalTritError
 from sterna.spec.frames import StartFlag
 from sterna.spec.image import PARAMETER_BYTES, Region, word_bytes
 from sterna.spec.layout import whole_chunks, words
 
 Int64 = npt.NDArray[np.int64]
-
-_TRITS = np.array([0, 1, 0, -1], np.int8)
-_ILLEGAL_TRIT = 0b10
-
 
 MOST_OPS = 256
 """Of a run; START's byte for them is 0."""
@@ -73,10 +69,11 @@ class Machine:
         words = np.frombuffer(data, np.uint8).reshape(-1, word_bytes(region, c))
         at = slice(address, address + len(words))
         if region is Region.WEIGHTS:
-            codes = (words[:, :, None] >> np.array([0, 2, 4, 6], np.uint8)) & 3  # lane k: bits 2k and 2k+1
-            if (codes == _ILLEGAL_TRIT).any():
+            try:
+                trits = c.weight_code.unpack(words.reshape(-1), len(words) * c.pe)
+            except IllegalTritError:
                 return False
-            self._weights.reshape(-1, c.pe)[at] = _TRITS[codes].reshape(-1, c.pe)
+            self._weights.reshape(-1, c.pe)[at] = trits.reshape(-1, c.pe)
         elif region is Region.MASKS:
             self._masks.reshape(-1)[at] = words[:, 0]
         elif region is Region.PARAMETERS:

@@ -11,7 +11,7 @@ from sterna.spec.descriptors import OP_FIELDS, OP_WORDS, PLANE_FIELDS, PLANE_WOR
 from sterna.spec.errors import ConfigurationError
 from sterna.spec.frames import Opcode, StartFlag, Status
 from sterna.spec.registers import Register
-from sterna.spec.trits import TRIT2
+from sterna.spec.trits import ESCAPE, PAIRS, TRIPLES, TRIT2, TritCode
 
 FORMAT_VERSION = 1
 """Version of the program image, the descriptors and the link protocol. A device serves exactly one."""
@@ -43,13 +43,16 @@ class Primitive(StrEnum):
     """Look-up tables of the logic, on parts whose tables can be written (ECP5): for small memories."""
 
 
-HELD_IN = {
+HELD_IN: dict[str, tuple[Primitive, ...]] = {
     "weights_in": (Primitive.BLOCK, Primitive.SPRAM),
     "activation_masks_in": (Primitive.BLOCK, Primitive.BITS),
     "masks_in": (Primitive.BLOCK, Primitive.LUT),
     "parameters_in": (Primitive.BLOCK, Primitive.LUT),
 }
 """Fields that say what holds words, and what they may be."""
+
+CHOICES: dict[str, tuple[StrEnum, ...]] = {**HELD_IN, "weight_code": tuple(TritCode)}
+"""Fields that are one of several, and of which."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +67,7 @@ class Configuration:
     simd: int
     """Feeders, and banks of activations, masks and weights. Power of two, 1…32."""
     pe: int
-    """Lanes: outputs computed at once. 4…64, multiple of 4 (so that a block is whole bytes)."""
+    """Lanes: outputs computed at once. 4…64, multiple of the trits in a byte of ``weight_code``."""
     requantisers: int = 1
     """Sums requantised per cycle. Power of two, at most ``simd``, divides ``pe``, at most ``pe / 4``: a sum of planes
     comes back from its memory four cycles later."""
@@ -74,6 +77,9 @@ class Configuration:
     """Signed bits of a lane's accumulator, 8…24."""
     weight_depth: int
     """Blocks per weight bank. Power of two."""
+    weight_code: TritCode = TritCode.TRIT2
+    """How the weight banks hold a block: ``TRIT2``, four trits a byte as the lanes take them, or ``TRIT5``, five a
+    byte, decoded between memory and lanes (decision 0015)."""
     mask_depth: int
     """Mask words (of ``CHUNK`` blocks) per mask bank. Power of two."""
     activation_depth: int
@@ -93,7 +99,7 @@ class Configuration:
     parameters_in: Primitive = Primitive.BLOCK
     """What holds the parameters: ``BLOCK`` or ``LUT``."""
     cores: int = 1
-    """Cores behind one link, each with memories of these depths: 1, 2 or 4, at most ``64 / simd``. They hold the same
+    """Cores behind one link, each with memories of these depths: 1, 2 or 4, at most ``32 / simd``. They hold the same
     image; each inference runs on one of them."""
 
     def __post_init__(self) -> None:
@@ -105,13 +111,15 @@ class Configuration:
             value = getattr(self, field.name)
             if field.name == "name":
                 check("name", isinstance(value, str) and bool(value), "a non-empty string")
-            elif field.name in HELD_IN:
-                allowed = HELD_IN[field.name]
-                check(field.name, value in allowed and isinstance(value, Primitive), ", ".join(map(str, allowed)))
+            elif field.name in CHOICES:
+                allowed = CHOICES[field.name]
+                right = value in allowed and isinstance(value, type(allowed[0]))
+                check(field.name, right, ", ".join(map(str, allowed)))
             else:
                 check(field.name, isinstance(value, int) and not isinstance(value, bool), "an integer")
         check("simd", _power_of_two(self.simd) and self.simd <= 32, "a power of two, 1…32")
-        check("pe", 4 <= self.pe <= 64 and self.pe % 4 == 0, "a multiple of 4, 4…64")
+        unit = self.weight_code.trits_per_byte  # so that a block is whole bytes
+        check("pe", 4 <= self.pe <= 64 and self.pe % unit == 0, f"a multiple of {unit}, 4…64")
         check(
             "requantisers",
             _power_of_two(self.requantisers)
@@ -122,7 +130,7 @@ class Configuration:
         )
         check("act_bits", 2 <= self.act_bits <= 8, "2…8")
         check("acc_bits", 8 <= self.acc_bits <= 24, "8…24")
-        most = 64 // self.simd  # counters are summed in 16 bits
+        most = 32 // self.simd  # what all cores together count in a cycle is limited (``sterna.gateware.tally``)
         check("cores", self.cores in {1, 2, 4} and self.cores <= most, f"1, 2 or 4, at most {most}")
         for name in (
             "weight_depth",
@@ -140,12 +148,16 @@ class Configuration:
         """First 8 bytes of the SHA-256 of the parameters that image or driver depend on (neither the name nor what
         holds the words) and of the contracts that both sides share: a device refuses images of a release whose
         descriptors, requests or registers differ. It also tells the driver how many cores there are; of a single one
-        nothing is said."""
+        nothing is said, nor of ``trit2`` in the weight memories."""
         described = dataclasses.asdict(self) | {"format": FORMAT_VERSION, "chunk": CHUNK, "contracts": _CONTRACTS}
         for name in ("name", *HELD_IN):
             del described[name]
         if self.cores == 1:
             del described["cores"]
+        if self.weight_code is TritCode.TRIT2:
+            del described["weight_code"]
+        else:
+            described["weight_code"] = [self.weight_code, TRIPLES, PAIRS, ESCAPE]
         canonical = json.dumps(described, sort_keys=True, separators=(",", ":")).encode()
         return hashlib.sha256(canonical).digest()[:8]
 
@@ -158,6 +170,12 @@ STANDARD = {
             name="icebreaker", simd=4, pe=8, requantisers=1, act_bits=8, acc_bits=18, weight_depth=16384,
             mask_depth=1024, activation_depth=512, parameter_depth=512, program_depth=256, weights_in=Primitive.SPRAM,
             activation_masks_in=Primitive.BITS,
+        ),
+        # The same part with five trits a byte: 655,360 trits, and a quarter more lanes.
+        Configuration(
+            name="icebreaker-trit5", simd=4, pe=10, requantisers=1, act_bits=8, acc_bits=18, weight_depth=16384,
+            weight_code=TritCode.TRIT5, mask_depth=1024, activation_depth=512, parameter_depth=512, program_depth=256,
+            weights_in=Primitive.SPRAM, activation_masks_in=Primitive.BITS,
         ),
         # HX8K, all in EBR: 16,384 trits.
         Configuration(

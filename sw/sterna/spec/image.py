@@ -35,7 +35,7 @@ class Region(IntEnum):
     """Memories that WRITE reaches. Banked regions take ``bank * depth + word`` as the address."""
 
     WEIGHTS = 0
-    """Banked; a word is a block: ``pe`` trits as ``trit2``, ``pe // 4`` bytes."""
+    """Banked; a word is a block: ``pe`` trits in the configuration's ``weight_code``, four or five a byte."""
     MASKS = 1
     """Banked; a word is a chunk, 1 byte."""
     PARAMETERS = 2
@@ -47,7 +47,7 @@ class Region(IntEnum):
 def word_bytes(region: Region, configuration: Configuration) -> int:
     """Bytes of one word of a region on the link."""
     sizes = {
-        Region.WEIGHTS: configuration.pe // 4,
+        Region.WEIGHTS: configuration.pe // configuration.weight_code.trits_per_byte,
         Region.MASKS: 1,
         Region.PARAMETERS: PARAMETER_BYTES,
         Region.PROGRAM: 2,

@@ -1,4 +1,4 @@
-"""Trit codes: ``trit2`` for the lanes, ``trit5`` for files and links.
+"""Trit codes: ``trit2`` for the lanes, ``trit5`` for files; weight memories hold either.
 
 ``trit2`` is two's complement: ``00`` = 0, ``01`` = +1, ``11`` = -1, and ``10`` is illegal. Trit k lies at bits
 ``2k+1 … 2k``; four make a byte.
@@ -15,6 +15,7 @@ A decoder is thus an AND (the escape), three multiplexers and ten tables of four
 a base-3 table. Byte 0 is five zeros, and the 13 unused bytes decode to the illegal ``trit2`` code in the third trit.
 """
 
+from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +32,29 @@ TRIT2_ILLEGAL: Final = 0b10
 
 TRITS_PER_BYTE2: Final = 4
 TRITS_PER_BYTE5: Final = 5
+
+
+class TritCode(StrEnum):
+    """How trits lie in bytes."""
+
+    TRIT2 = "trit2"
+    """Four a byte."""
+    TRIT5 = "trit5"
+    """Five a byte."""
+
+    @property
+    def trits_per_byte(self) -> int:
+        """4 or 5."""
+        return TRITS_PER_BYTE2 if self is TritCode.TRIT2 else TRITS_PER_BYTE5
+
+    def pack(self, trits: npt.NDArray[Any]) -> Packed:
+        """:func:`pack_trit2` or :func:`pack_trit5`."""
+        return pack_trit2(trits) if self is TritCode.TRIT2 else pack_trit5(trits)
+
+    def unpack(self, packed: Packed, count: int) -> Trits:
+        """:func:`unpack_trit2` or :func:`unpack_trit5`."""
+        return unpack_trit2(packed, count) if self is TritCode.TRIT2 else unpack_trit5(packed, count)
+
 
 _SIGNS: Final = {"0": TRIT2[0], "+": TRIT2[1], "-": TRIT2[-1], "x": TRIT2_ILLEGAL}
 

@@ -1,11 +1,14 @@
-"""The decoder against the NumPy table, over all bytes."""
+"""The decoders against the NumPy tables."""
+
+import random
 
 import numpy as np
+import pytest
 from amaranth.sim import Simulator
 
-from sterna.gateware.memory.trit_decoder import Trit5Decoder
+from sterna.gateware.memory.trit_decoder import BlockDecoder, Trit5Decoder
 from sterna.spec.errors import IllegalTritError
-from sterna.spec.trits import TRIT2, TRIT2_ILLEGAL, unpack_trit5
+from sterna.spec.trits import TRIT2, TRIT2_ILLEGAL, TritCode, unpack_trit5
 
 
 def test_decoder_and_numpy_table_agree_on_every_byte():
@@ -30,3 +33,34 @@ def test_decoder_and_numpy_table_agree_on_every_byte():
     simulator.add_testbench(testbench)
     simulator.run()
     assert len(legal) == 3**5
+
+
+@pytest.mark.parametrize("code", TritCode)
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_block_is_decoded_byte_by_byte_and_illegal_if_one_of_them_is(code, size):
+    count = size * code.trits_per_byte
+    dut = BlockDecoder(code=code, count=count)
+    rng = random.Random(size)
+    legal = 0
+
+    async def testbench(ctx):
+        nonlocal legal
+        for _ in range(500):
+            # Mostly of a few bits: of bytes at random, hardly a block would be legal in trit2, or illegal in trit5.
+            packed = bytes(rng.choice([rng.getrandbits(8), rng.getrandbits(8) & 0x55, 0xFD]) for _ in range(size))
+            ctx.set(dut.i, int.from_bytes(packed, "little"))
+            codes = [ctx.get(dut.o[k]) for k in range(count)]
+            try:
+                trits = code.unpack(np.frombuffer(packed, np.uint8), count)
+            except IllegalTritError:
+                assert ctx.get(dut.illegal) == 1
+                assert TRIT2_ILLEGAL in codes
+            else:
+                legal += 1
+                assert ctx.get(dut.illegal) == 0
+                assert codes == [TRIT2[trit] for trit in trits.tolist()]
+
+    simulator = Simulator(dut)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    assert 100 < legal < 400

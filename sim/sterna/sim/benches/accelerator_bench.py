@@ -24,7 +24,7 @@ from sterna.sim.link import Answer, Link
 from sterna.sim.networks import random_dense, random_images, random_network
 from sterna.sim.streams import PERIOD_NS, Handle, Monitor, Scoreboard, Sink, Source, start
 from sterna.sim.topologies import resnet8
-from sterna.spec.configuration import CHUNK, FORMAT_VERSION, HELD_IN, Configuration, Primitive
+from sterna.spec.configuration import CHOICES, CHUNK, FORMAT_VERSION, Configuration
 from sterna.spec.frames import (
     MAX_CONTENT,
     MAX_RESULT,
@@ -46,7 +46,8 @@ Pending = list[tuple[TensorPlace, list[Answer]]]
 
 def configuration_of(parameters: dict[str, Any]) -> Configuration:
     """A configuration from its fields as JSON holds them."""
-    return Configuration(**parameters | {name: Primitive(parameters[name]) for name in HELD_IN})
+    chosen = {name: type(allowed[0])(parameters[name]) for name, allowed in CHOICES.items()}
+    return Configuration(**parameters | chosen)
 
 
 class Bench:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sterna.sim.checks.endpoint_bench import Bench
-from sterna.sim.checks.protocol import Answer
+from sterna.sim.checks.protocol import Answer, trit_bytes
 from sterna.sim.checks.testbench import Simulate
 from sterna.spec import frames
 from sterna.spec.configuration import CHUNK, Configuration
@@ -20,6 +20,7 @@ class Requests:
 
     def __init__(self, bench: Bench, rng: random.Random):
         self.bench, self.c, self.rng = bench, bench.c, rng
+        self._trits = trit_bytes(self.c.weight_code)
 
     def _near(self, limit: int) -> int:
         """Mostly a number below ``limit``; one around it, or anything."""
@@ -39,8 +40,8 @@ class Requests:
 
     def words(self, region: Region, count: int) -> bytes:
         data = self.rng.randbytes(count * word_bytes(region, self.c))
-        if region == Region.WEIGHTS and self.rng.random() < 0.9:  # 10 → 11
-            data = bytes(byte | (byte >> 1 & 0x55) for byte in data)
+        if region == Region.WEIGHTS and self.rng.random() < 0.9:
+            data = bytes(self._trits[byte % len(self._trits)] for byte in data)
         return data
 
     def write(self) -> bytes:
