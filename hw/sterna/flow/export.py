@@ -44,7 +44,7 @@ _BYTES = {
 _CORE = {
     "write__region": "memory to write: `sterna.spec.image.Region`",
     "write__address": "word; for weights and masks the high bits are the bank",
-    "write__data": "the region's word, in the low bits",
+    "write__data": "the region's word, in the high bits",
     "write__valid": "a word is offered; holds, with it, until taken",
     "write__ready": "the word is taken in this cycle if valid",
     "inputs__payload": "activation of a burst, which begins in bank 0 of `word` (counts with `first`)",

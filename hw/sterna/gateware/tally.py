@@ -10,9 +10,9 @@ from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.registers import Register
 
 NARROW_BITS, WIDE_BITS = 16, 24
-PATIENCE_BITS = 15
-"""The link's processor looks at each counter again within so many cycles, as a power of two: each is so wide that it
-does not come round meanwhile."""
+PATIENCE_BITS = 16
+"""The link looks at each counter again within so many cycles, as a power of two, unless more bytes come than any driver
+sends: each is so wide that it does not come round meanwhile."""
 
 
 def most_per_cycle(register: Register, configuration: Configuration) -> int:
@@ -25,8 +25,8 @@ def most_per_cycle(register: Register, configuration: Configuration) -> int:
 def tally_bits(register: Register, configuration: Configuration) -> int:
     """How wide a counter is."""
     most = most_per_cycle(register, configuration) << PATIENCE_BITS
-    assert most < 1 << WIDE_BITS
-    return NARROW_BITS if most < 1 << NARROW_BITS else WIDE_BITS
+    assert most <= 1 << WIDE_BITS
+    return NARROW_BITS if most <= 1 << NARROW_BITS else WIDE_BITS
 
 
 class TallyPair(wiring.Component):

@@ -201,7 +201,8 @@ class Emulator:
             return _OK
         written = [machine.write(region, address, data) for machine in self._machines]
         if not all(written):
-            self._loading = _Loading.NONE
+            if not repeated:
+                self._loading = _Loading.NONE
             return Status.BAD_TRIT, b""
         if not repeated:
             self._image_crc = crc32c(data, self._image_crc)

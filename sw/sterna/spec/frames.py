@@ -59,8 +59,8 @@ class Opcode(IntEnum):
     SYNC = 0x01
     """``nonce u32`` → ``nonce u32``. Starts a session."""
     READ = 0x02
-    """``register u8 · count u8`` → ``count × u32``; registers in ``sterna.spec.registers``. BAD_ADDRESS if the
-    last one does not exist."""
+    """``register u8 · count u8`` → ``count × u32``; registers in ``sterna.spec.registers``. BAD_ADDRESS if
+    ``register + count`` is more than there are."""
     BEGIN = 0x10
     """``configuration digest 8 bytes`` → nothing. Forgets the image and starts a new one; clears the image's CRC."""
     WRITE = 0x11
@@ -101,7 +101,8 @@ class Status(IntEnum):
     of the program, outside BEGIN … COMMIT, unless repeated."""
     BAD_ADDRESS = 6
     BAD_TRIT = 7
-    """WRITE: a weight word holds the illegal trit code. Nothing of that word was written; the image is forgotten."""
+    """WRITE: a weight word holds an illegal trit code, or a byte that ``trit5`` does not use. Nothing of that word was
+    written; the image is forgotten."""
     BAD_CHECKSUM = 8
     """COMMIT: the CRC differs; the image is forgotten."""
     BUSY = 9

@@ -14,6 +14,7 @@ from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.frames import Opcode, Status, crc32c, request
 from sterna.spec.image import Region, region_words
 from sterna.spec.registers import Register, State
+from sterna.spec.trits import TritCode
 
 SMALL = Configuration(
     name="small", simd=4, pe=8, requantisers=2, weight_depth=64, mask_depth=32, activation_depth=256,
@@ -22,6 +23,10 @@ SMALL = Configuration(
 NARROW = Configuration(
     name="narrow", simd=1, pe=4, act_bits=3, weight_depth=16, mask_depth=16, activation_depth=16,
     parameter_depth=16, program_depth=16,
+)  # fmt: skip
+FIVE = Configuration(
+    name="five", simd=2, pe=10, requantisers=2, weight_code=TritCode.TRIT5, weight_depth=64, mask_depth=32,
+    activation_depth=256, parameter_depth=16, program_depth=32,
 )  # fmt: skip
 SEVERAL = Configuration(
     name="several", simd=2, pe=4, weight_depth=64, mask_depth=32, activation_depth=256, parameter_depth=16,
@@ -35,7 +40,7 @@ WIDE = Configuration(
 
 @pytest.mark.parametrize(
     ("configuration", "seed", "count"), [
-        (SMALL, 26, 100), (SMALL, 31, 100), (NARROW, 36, 100), (WIDE, 2, 60),
+        (SMALL, 26, 100), (SMALL, 31, 100), (NARROW, 36, 100), (WIDE, 2, 60), (FIVE, 7, 100),
         (dataclasses.replace(SEVERAL, name="two", cores=2), 48, 150),
     ],
     ids=lambda value: getattr(value, "name", None),
@@ -220,6 +225,21 @@ def test_a_sync_during_a_run_is_answered_at_once():
     directed(host)
 
 
+@pytest.mark.parametrize("data", [b"", b"abc", b"short", bytes(260)])
+def test_a_sync_of_another_length_is_judged_like_any_request(data):
+    async def host(ctx, bench):
+        for content in (
+            request(9, Opcode.SYNC, data),  # ahead: its length does not count
+            request(4, Opcode.SYNC, data),  # taken, whatever its status
+            request(5, Opcode.READ, frames.read_arguments(Register.MAGIC, 1)),
+            request(4, Opcode.SYNC, data),
+            request(6, Opcode.READ, frames.read_arguments(Register.MAGIC, 1)),
+        ):
+            assert await bench.ask(ctx, content) == bench.protocol.answer(content)
+
+    directed(host)
+
+
 def test_repetitions_after_commit_change_neither_image_nor_state():
     async def host(ctx, bench):
         writes = list(bench.core.notes.writes)
@@ -232,9 +252,15 @@ def test_repetitions_after_commit_change_neither_image_nor_state():
     directed(host)
 
 
-def test_an_illegal_trit_is_not_written_and_costs_the_image():
+@pytest.mark.parametrize(
+    ("configuration", "good", "bad"), [
+        (SMALL, b"\x55\xff", b"\x55\xbf"),  # the last code of `bad` is 10
+        (FIVE, b"\x55\xaa", b"\x55\xfd"),  # a byte of two illegal codes in trit2, and one that trit5 does not use
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)  # fmt: skip
+def test_an_illegal_trit_is_not_written_and_costs_the_image(configuration, good, bad):
     async def host(ctx, bench):
-        good, bad = b"\x55\xff", b"\x55\xbf"  # the last code of `bad` is 10
         assert (await bench.ask(ctx, request(4, Opcode.BEGIN, bench.c.digest)))[0] == Status.OK
         del bench.core.notes.writes[:]
         write = frames.write_header(Region.WEIGHTS, 7) + good + good + bad + good
@@ -245,7 +271,7 @@ def test_an_illegal_trit_is_not_written_and_costs_the_image():
         assert await bench.ask(ctx, request(6, Opcode.COMMIT, commit)) == (Status.NOT_LOADED, b"")
         assert await bench.ask(ctx, started(7, 0)) == (Status.NOT_LOADED, b"")
 
-    directed(host)
+    directed(host, configuration=configuration)
 
 
 def test_the_same_codes_are_no_trits_in_other_regions():

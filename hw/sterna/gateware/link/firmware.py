@@ -217,13 +217,18 @@ class _Firmware:
         a.act(Action.MARK, Action.CRC_START)
         self._set_count(MAX_CONTENT + CRC_BYTES)
         a.call("receive")
-        self._if_zero("frame")
+        self._if_zero("look at one")
         a.label("code")
         a.store("code")
         a.sub(1)
         a.act(Action.LENGTH)
+        a.jump("bytes")
+        a.label("byte")
+        a.call("receive")
+        self._if_zero("damaged")
+        a.act(Action.PUT)
+        a.label("bytes")
         a.branch(Condition.LENGTH, "byte")
-        a.label("next")
         a.call("receive")
         self._if_zero("end")
         a.store("byte")
@@ -235,18 +240,6 @@ class _Firmware:
         a.label("no zero")
         a.load("byte")
         a.jump("code")
-
-        a.label("byte")
-        a.branch(Condition.RECEIVED, "await byte", unless=True)
-        a.load(Source.RING)
-        a.label("byte received")
-        self._if_zero("damaged")
-        a.act(Action.PUT)
-        a.branch(Condition.LENGTH, "byte")
-        a.jump("next")
-        a.label("await byte")
-        a.call("receive")
-        a.jump("byte received")
 
         a.label("receive")
         a.branch(Condition.RECEIVED, "received")
@@ -263,7 +256,7 @@ class _Firmware:
         a.act(Action.DAMAGED)
         a.load(REGISTER_BYTES * Register.BAD_FRAMES)
         a.call("rise")
-        a.jump("frame")
+        a.jump("look at all")
 
         a.label("end")
         # Arguments, as far as the request has the right length: what is left of the most that there may be.
@@ -291,9 +284,9 @@ class _Firmware:
         for name in "sequence", "opcode":
             a.load(Source.RING)
             a.store(name)
-        a.load("opcode")
         a.sub(Opcode.SYNC)
         self._if_zero("SYNC")
+        a.label("in order")
         a.load("sequence")
         a.sub("expected")
         self._if_zero("expected one")
@@ -312,10 +305,9 @@ class _Firmware:
         a.load("opcode")
         before = 0
         for opcode in Opcode:
-            if opcode != Opcode.SYNC:
-                a.sub(opcode - before)
-                self._if_zero(opcode.name)
-                before = opcode
+            a.sub(opcode - before)
+            self._if_zero("bad length" if opcode == Opcode.SYNC else opcode.name)  # it comes here for that only
+            before = opcode
         a.load(Status.UNKNOWN_OPCODE)
         a.jump("status")
         for status in Status:
@@ -328,6 +320,11 @@ class _Firmware:
     def _sync(self) -> None:
         a = self.a
         a.label("SYNC")
+        a.load("left_high")
+        self._unless_zero("in order")
+        a.load("left_low")
+        a.sub(4)
+        self._unless_zero("in order")
         self._arguments(4)
         a.load("sequence")
         a.add(1)
@@ -340,7 +337,6 @@ class _Firmware:
         a.label("READ")
         self._arguments(2)
         a.load("argument_1")
-        self._if_zero("fine")
         a.add("argument_0")
         a.branch(Condition.CARRY, "bad address")
         a.sub(REGISTER_COUNT + 1)
@@ -370,7 +366,8 @@ class _Firmware:
         if self.c.cores > 1:
             a.load(ANY_CORE)
         a.branch(Condition.RUNS, "busy")
-        a.load(0)
+        if self.c.cores > 1:
+            a.load(0)
         a.store("loaded", *_NUMBER)
         a.set("open", 1)
         a.jump("fine")
@@ -603,9 +600,11 @@ class _Firmware:
         a.store("at")  # nothing is left of the block: a delimiter goes out alone
         a.call("flush byte")
         a.act(Action.NEXT)
-        self._loop("look at all", len(COUNTERS))
+        a.act(Action.MARK)
+        a.label("look at all")
+        self._loop("look at one", len(COUNTERS))
         a.call("poll")
-        a.branch(Condition.LENGTH, "look at all")
+        a.branch(Condition.LENGTH, "look at one")
         a.jump("frame")
         a.label("echo")
         for k in range(4):

@@ -85,7 +85,7 @@ class Condition(IntEnum):
     BEYOND = 10
     """Since KIND, STEP came with an address outside its memory."""
     ILLEGAL = 11
-    """The accumulator holds an illegal trit, and the words are weights."""
+    """The accumulator holds an illegal trit, or in ``trit5`` a byte that it does not use, and the words are weights."""
     RUNS = 12
     """The chosen core runs, or any if the accumulator's top bit is set."""
     ALIGNED = 13
@@ -101,7 +101,7 @@ class Action(IntEnum):
 
     PUT = 8
     """The accumulator to the ring at the writing pointer, which goes up by one; the count goes down, but not below
-    -128, which is 896."""
+    -1, which is 1023."""
     SUM = 9
     """The accumulator into the CRC."""
     CRC_START = 10

@@ -18,10 +18,11 @@ from sterna.gateware.link.instructions import (
     Source,
 )
 from sterna.gateware.link.ports import link_ports
+from sterna.gateware.memory.trit_decoder import BlockDecoder
 from sterna.gateware.tally import NARROW_BITS, WIDE_BITS
 from sterna.spec.arithmetic import max_activation
 from sterna.spec.configuration import Configuration
-from sterna.spec.frames import LONGEST_BLOCK, WINDOW_BYTES, WINDOW_FRAMES, Opcode
+from sterna.spec.frames import LONGEST_BLOCK, WINDOW_BYTES, WINDOW_FRAMES
 from sterna.spec.image import Region, region_words
 from sterna.spec.registers import REGISTER_COUNT, Register
 
@@ -336,7 +337,8 @@ class LinkProcessor(wiring.Component):
 
     def _build_conditions(self, m: Module) -> None:
         c, a = self.configuration, self._a
-        trits = Cat(~a[low] & a[low + 1] for low in range(0, 8, 2)).any()
+        m.submodules.trits = trits = BlockDecoder(code=c.weight_code, count=c.weight_code.trits_per_byte)
+        m.d.comb += trits.i.eq(a)
         holds = {
             Condition.ALWAYS: 1,
             Condition.ZERO: a == 0,
@@ -349,7 +351,7 @@ class LinkProcessor(wiring.Component):
             Condition.PENDING: self._pending,
             Condition.VALUE: self.read_values.valid,
             Condition.BEYOND: self._beyond,
-            Condition.ILLEGAL: (self._kind == Region.WEIGHTS) & trits,
+            Condition.ILLEGAL: (self._kind == Region.WEIGHTS) & trits.illegal,
             Condition.RUNS: Mux(a[7], self.running.any(), self.running.bit_select(self.core, 1))
             if c.cores > 1
             else self.running,
@@ -373,6 +375,3 @@ def _start(bits: Value) -> dict[str, Value]:
         "entry": bits[:16], "offset": bits[16:32], "no_activation_skip": flags[1], "no_block_skip": flags[2],
         "ops": bits[40:48],
     }  # fmt: skip
-
-
-assert Opcode.START  # its arguments are those

@@ -3,12 +3,16 @@
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
 
 from sterna.spec.arithmetic import max_activation
 from sterna.spec.configuration import CHUNK, FORMAT_VERSION, Configuration
 from sterna.spec.frames import CORE_IN_FLAGS, MAX_RESULT, Opcode, StartFlag, Status, crc32c
 from sterna.spec.image import Region, region_words, word_bytes
 from sterna.spec.registers import MAGIC, REGISTER_COUNT, State
+from sterna.spec.trits import TritCode
 
 BUILD_ID = 0x0123_4567_89AB_CDEF
 Answer = tuple[Status, bytes]
@@ -16,6 +20,12 @@ _ARGUMENTS = {
     Opcode.SYNC: (4, 4), Opcode.READ: (2, 2), Opcode.BEGIN: (8, 8), Opcode.WRITE: (5, 638), Opcode.COMMIT: (4, 4),
     Opcode.INPUT: (3, 638), Opcode.START: (6, 6), Opcode.RESULT: (5, 5),
 }  # fmt: skip
+
+
+def trit_bytes(code: TritCode) -> list[int]:
+    """The bytes that hold trits, in order; all others are illegal."""
+    every = np.array(list(product((-1, 0, 1), repeat=code.trits_per_byte)), np.int8)
+    return sorted(code.pack(every).tolist())
 
 
 @dataclass
@@ -44,6 +54,7 @@ class Protocol:
         self.open = False
         self.loaded = False
         self.crc: int | None = None
+        self._legal = frozenset(trit_bytes(configuration.weight_code))
 
     def answer(self, content: bytes, busy: bool = False) -> Answer:
         """``busy``: a run is under way."""
@@ -68,7 +79,7 @@ class Protocol:
 
     def read(self, arguments: bytes, repeated: bool) -> Answer | Status:
         first, count = arguments
-        if count and first + count > REGISTER_COUNT:
+        if first + count > REGISTER_COUNT:
             return Status.BAD_ADDRESS
         values = [MAGIC, FORMAT_VERSION, *struct.unpack("<II", self.c.digest), BUILD_ID & 0xFFFF_FFFF, BUILD_ID >> 32]
         values += [State.LOADED if self.loaded else 0, self.taken, 0, *self.counters]
@@ -95,14 +106,15 @@ class Protocol:
             return Status.BAD_ADDRESS
         if not (self.open or (self.loaded and (repeated or region != Region.PROGRAM))):
             return Status.NOT_LOADED
+        if self.loaded and repeated:
+            return Status.OK
         for k in range(len(data) // size):
             word = int.from_bytes(data[k * size : (k + 1) * size], "little")
-            if region == Region.WEIGHTS and any(word >> bit & 3 == 2 for bit in range(0, 8 * size, 2)):
-                self.open, self.loaded = self.open and repeated, self.loaded and repeated
+            if region == Region.WEIGHTS and not self._legal.issuperset(data[k * size : (k + 1) * size]):
+                self.open, self.loaded = self.open and repeated, False
                 return Status.BAD_TRIT
-            if not (self.loaded and repeated):
-                for notes in self.notes:
-                    notes.writes.append((region, address + k, word))
+            for notes in self.notes:
+                notes.writes.append((region, address + k, word))
         if not repeated:
             self.crc = crc32c(data, self.crc)
         return Status.OK

@@ -250,6 +250,21 @@ def check_counters(simulate: Simulate) -> None:
                 assert await bench.ask(ctx, content) == bench.protocol.answer(content)
             await _check_count(ctx, bench)
 
+        # What takes longest: a window that came while its first request waited, with a damaged frame in it.
+        expected = bench.protocol.expected
+        start = request(expected, Opcode.START, frames.start_arguments(0, 0, 1))
+        waiting = request(expected + 1, Opcode.RESULT, frames.result_arguments(1, 0, 5))
+        after = request(expected + 2, Opcode.WRITE, frames.write_header(Region.MASKS, 0) + zeros)
+        noise = bytes(rng.randint(1, 255) for _ in range(340))
+        bench.core.run_cycles = lambda: 1_000_000
+        assert await bench.ask(ctx, start) == bench.protocol.answer(start)
+        bench.expect([waiting, after])
+        await source(bench.dut.rx, encode_frame(waiting) + noise + b"\0" + encode_frame(after), rng, 0)(ctx)
+        bench.core.running = False
+        for content in (waiting, after):
+            assert await bench.receive(ctx) == bench.protocol.answer(content)
+        await _check_count(ctx, bench)
+
     simulate(bench.dut, host, cycles=3_000_000, **bench.benches())
 
 

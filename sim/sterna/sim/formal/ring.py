@@ -55,7 +55,7 @@ class RingRoom(Property):
             m.d.sync += working.eq(0)
         given(m, implies(reads, Mux(working, behind(reader) < behind(writer), reader != head)))
         given(m, implies(put, ~working & (behind(writer) < behind(reader))))
-        given(m, implies(mark | back, ~working), implies(following, working))
+        given(m, implies(mark | back, ~working), implies(following, working | (reader == writer)))
         given(m, mark + back + following + put + reads <= 1)
 
         most = processor.ring_bytes - 1
