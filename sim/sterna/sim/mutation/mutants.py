@@ -56,7 +56,8 @@ def mutate(component: wiring.Component, modules: Sequence[str], count: int, seed
             proc
             opt
             zinit
-            select -set sites {" ".join(f"{module}/*" for module in modules)}
+            select -set all {" ".join(f"{module}/*" for module in modules)}
+            select -set sites @all t:$meminit* %d
             mutate -list {count} -seed {seed} -ctrl {SELECT} {SELECT_BITS} 1 -o list.txt @sites
             script list.txt
             opt_clean
