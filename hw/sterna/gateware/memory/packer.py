@@ -80,7 +80,7 @@ class Packer(wiring.Component):
         moved, passed = Signal(), Signal()
         after = Signal(low_bits)
         ends = Signal()  # the word, with this group
-        word_end = step == steps - 1
+        word_end = Signal(init=steps == 1, reset_less=True)  # the step is a word's last; in a flip-flop too
         trails = place.trail.any() & self.zeros
         m.d.comb += [
             self.run.ready.eq(~passing & self.write.ready),
@@ -113,6 +113,8 @@ class Packer(wiring.Component):
             m.d.sync += [word_low.eq(after), ending.eq(run.last)]
             with m.If(run.write):
                 m.d.sync += [step.eq(Mux(word_end, 0, step + 1)), opens.eq(word_end & (word_low == CHUNK - 1))]
+                if steps > 1:
+                    m.d.sync += word_end.eq(step == steps - 2)
             with m.If(run.last | run.row_end):
                 m.d.sync += passing.eq(Mux(run.last, trails, place.gap.any() & self.zeros))
         with m.Elif(moved):
@@ -126,6 +128,7 @@ class Packer(wiring.Component):
             m.d.sync += [
                 word_low.eq(0),
                 step.eq(0),
+                word_end.eq(steps == 1),
                 opens.eq(1),
                 ending.eq(0),
                 passing.eq(place.lead.any() & self.zeros),

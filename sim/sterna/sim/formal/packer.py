@@ -84,6 +84,7 @@ class PackerPlaces(Property):
         always(m, implies(under_way, opened["opens"] == ((at[:low] == 0) & (opened["step"] == 0))))
         always(m, implies(open_, under_way), implies(passing, under_way & goes_on & (opened["step"] == 0)))
         always(m, implies(under_way, opened["ending"] == ~open_), implies(under_way & ~open_, passing))
+        always(m, implies(under_way, opened["word_end"] == (opened["step"] == c.simd // GROUP - 1)))
         with m.If(open_):
             always(m, end == word, opened["step"] == step)
 
