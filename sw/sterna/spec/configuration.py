@@ -97,7 +97,7 @@ class Configuration:
     masks_in: Primitive = Primitive.BLOCK
     """What holds the block masks: ``BLOCK`` or ``LUT``."""
     parameters_in: Primitive = Primitive.BLOCK
-    """What holds the parameters and the requantisers' sums of planes: ``BLOCK`` or ``LUT``."""
+    """What holds the parameters: ``BLOCK`` or ``LUT``."""
     cores: int = 1
     """Cores behind one link, each with memories of these depths: 1, 2 or 4, at most ``32 / simd``. They hold the same
     image; each inference runs on one of them."""

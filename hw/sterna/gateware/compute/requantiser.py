@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from sterna.gateware.compute.capture import sum_group
 from sterna.gateware.memory.ram import Ram, ReadPort, WritePort
 from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS
-from sterna.spec.configuration import Configuration, Primitive
+from sterna.spec.configuration import Configuration
 from sterna.spec.limits import bits, op_limits
 
 PARAMETER = data.StructLayout(
@@ -114,9 +114,7 @@ class Requantiser(wiring.Component):
         # Sums of planes: read with the parameters, written with the total. A group comes again four groups later at the
         # soonest (`requantisers` ≤ pe / 4), just after its sum is written.
         totals = data.ArrayLayout(signed(SUM_BITS), c.requantisers)
-        m.submodules.partial_sums = partial_sums = PartialSums(
-            shape=totals, depth=c.pe // c.requantisers, primitive=c.parameters_in
-        )
+        m.submodules.partial_sums = partial_sums = PartialSums(shape=totals, depth=c.pe // c.requantisers)
         total = Signal(totals, reset_less=True)
         m.d.comb += [
             partial_sums.read.enable.eq(go & self.groups.valid),
@@ -163,20 +161,19 @@ class Requantiser(wiring.Component):
 
 
 class PartialSums(wiring.Component):
-    """As :class:`Ram`, beside the parameters and held by what holds those. On UltraPlus parts, whose block RAM all is in use, words of which a few bits reach into another
+    """As :class:`Ram`. On UltraPlus parts, whose block RAM all is in use, words of which a few bits reach into another
     16-bit block have these in flip-flops."""
 
-    def __init__(self, *, shape: data.ArrayLayout, depth: int, primitive: Primitive = Primitive.BLOCK):
+    def __init__(self, *, shape: data.ArrayLayout, depth: int):
         self.shape = shape
         self.depth = depth
-        self.primitive = primitive
         super().__init__({"read": In(ReadPort(depth, shape)), "write": In(WritePort(depth, shape))})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         width = self.shape.size
         few = width % BLOCK_BITS if _is_ultraplus(platform) and width % BLOCK_BITS <= MOST_FEW else 0
-        m.submodules.low = low = Ram(shape=width - few, depth=self.depth, primitive=self.primitive)
+        m.submodules.low = low = Ram(shape=width - few, depth=self.depth)
         read, write = self.read, self.write
         value = write.data.as_value()
         found = Signal(few)
