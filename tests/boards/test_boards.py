@@ -5,7 +5,7 @@ import pytest
 from sterna.boards import BOARDS, board_named
 from sterna.boards.pll import ecp5_setting, ice40_setting
 from sterna.gateware.link.uart import bit_cycles
-from sterna.spec.configuration import Primitive
+from sterna.spec.configuration import HELD_IN, Primitive
 from sterna.spec.errors import ConfigurationError
 
 
@@ -25,7 +25,7 @@ def test_clock_and_link_of_every_board_can_be_made(name: str) -> None:
     assert bit_cycles(clock=board.frequency, baud=board.baud) * board.baud == board.frequency
     if board.configuration.weights_in is Primitive.SPRAM:
         assert platform.device.startswith("iCE40UP")
-    if Primitive.LUT in (board.configuration.masks_in, board.configuration.parameters_in):
+    if Primitive.LUT in (getattr(board.configuration, name) for name in HELD_IN):
         assert platform.device.startswith("LFE5")
     assert set(board.lights) <= {"idle", "busy", "error"}
 

@@ -73,7 +73,7 @@ def test_the_digest_covers_every_parameter_but_the_name_and_what_holds_the_words
     }  # fmt: skip
     held_in = {
         "weights_in": Primitive.SPRAM, "activation_masks_in": Primitive.BITS, "masks_in": Primitive.LUT,
-        "parameters_in": Primitive.LUT,
+        "parameters_in": Primitive.LUT, "link_in": Primitive.LUT,
     }  # fmt: skip
     assert {field.name for field in dataclasses.fields(Configuration)} == {"name", *held_in, *other}
     digests = {dataclasses.replace(base, **{name: value}).digest for name, value in other.items()} | {base.digest}

@@ -48,6 +48,7 @@ HELD_IN: dict[str, tuple[Primitive, ...]] = {
     "activation_masks_in": (Primitive.BLOCK, Primitive.BITS),
     "masks_in": (Primitive.BLOCK, Primitive.LUT),
     "parameters_in": (Primitive.BLOCK, Primitive.LUT),
+    "link_in": (Primitive.BLOCK, Primitive.LUT),
 }
 """Fields that say what holds words, and what they may be."""
 
@@ -98,6 +99,8 @@ class Configuration:
     """What holds the block masks: ``BLOCK`` or ``LUT``."""
     parameters_in: Primitive = Primitive.BLOCK
     """What holds the parameters: ``BLOCK`` or ``LUT``."""
+    link_in: Primitive = Primitive.BLOCK
+    """What holds the link's registers and the block that it sends: ``BLOCK`` or ``LUT``."""
     cores: int = 1
     """Cores behind one link, each with memories of these depths: 1, 2 or 4, at most ``32 / simd``. They hold the same
     image; each inference runs on one of them."""
@@ -188,7 +191,7 @@ STANDARD = {
         Configuration(
             name="ecp5-25", simd=8, pe=32, requantisers=2, act_bits=8, acc_bits=18, weight_depth=512,
             mask_depth=256, activation_depth=8192, parameter_depth=256, program_depth=512,
-            masks_in=Primitive.LUT, parameters_in=Primitive.LUT,
+            masks_in=Primitive.LUT, parameters_in=Primitive.LUT, link_in=Primitive.LUT,
         ),
         Configuration(
             name="ecp5-45", simd=8, pe=16, requantisers=2, act_bits=8, acc_bits=18, weight_depth=2048,

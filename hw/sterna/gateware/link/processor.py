@@ -21,7 +21,7 @@ from sterna.gateware.link.ports import link_ports
 from sterna.gateware.memory.trit_decoder import BlockDecoder
 from sterna.gateware.tally import NARROW_BITS, WIDE_BITS
 from sterna.spec.arithmetic import max_activation
-from sterna.spec.configuration import Configuration
+from sterna.spec.configuration import Configuration, Primitive
 from sterna.spec.frames import LONGEST_BLOCK, WINDOW_BYTES, WINDOW_FRAMES
 from sterna.spec.image import Region, region_words
 from sterna.spec.registers import REGISTER_COUNT, Register
@@ -194,7 +194,10 @@ class LinkProcessor(wiring.Component):
         self._ring_data = read.data
 
     def _build_work(self, m: Module) -> None:
-        m.submodules.work = work = memory.Memory(shape=8, depth=WORK_DEPTH, init=self.work, attrs={"no_rw_check": 1})
+        style = {"ram_style": "distributed"} if self.configuration.link_in is Primitive.LUT else {}
+        m.submodules.work = work = memory.Memory(
+            shape=8, depth=WORK_DEPTH, init=self.work, attrs={"no_rw_check": 1} | style
+        )
         write, read = work.write_port(), work.read_port()
         acts = self._acts
         in_block = acts[Action.STORE_BLOCK]
