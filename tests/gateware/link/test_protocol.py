@@ -8,7 +8,7 @@ import pytest
 
 from sterna.gateware.link.endpoint import Endpoint
 from sterna.sim.checks.endpoint_bench import Bench, simulation
-from sterna.sim.checks.requests import check_requests
+from sterna.sim.checks.requests import check_registers, check_requests
 from sterna.spec import frames
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.frames import Opcode, Status, crc32c, request
@@ -50,6 +50,12 @@ def test_answers_and_effects_are_those_of_the_protocol(configuration, seed, coun
     for effects in bench.notes:
         assert min(len(effects.writes), len(effects.inputs), len(effects.starts)) > 0
     assert seen >= {Status.OK, Status.OUT_OF_ORDER, Status.BAD_LENGTH, Status.BAD_ADDRESS, Status.NOT_LOADED}
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("configuration", [SMALL, WIDE, SEVERAL], ids=lambda value: value.name)
+def test_every_register_is_read_with_any_number_in_the_counters(configuration, seed):
+    check_registers(configuration, seed, simulation(configuration))
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.5])

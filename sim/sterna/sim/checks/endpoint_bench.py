@@ -22,7 +22,7 @@ from sterna.spec.configuration import Configuration
 from sterna.spec.errors import EncodingError
 from sterna.spec.frames import Opcode, Status, crc32c
 from sterna.spec.image import Region, word_bytes
-from sterna.spec.registers import REGISTER_COUNT, Register
+from sterna.spec.registers import Register
 
 
 class DealtEndpoint(wiring.Component):
@@ -172,8 +172,8 @@ class Bench:
         self._ports = list(self.dut.cores) if isinstance(self.dut, DealtEndpoint) else [self.dut]
         self.cores = [Core(ports, configuration, self.rng, stall) for ports in self._ports]
         self.core = self.cores[0]
-        count = REGISTER_COUNT - Register.CYCLES
-        self._counters = [[self.rng.getrandbits(14) for _ in range(count)] for _ in self.cores]
+        bits = [tally_bits(register, configuration) for register in Register if register >= Register.CYCLES]
+        self._counters = [[self.rng.getrandbits(n - 2) for n in bits] for _ in self.cores]  # their sums fit too
         sums = [sum(each) for each in zip(*self._counters, strict=True)]
         self.protocol = Protocol(configuration, lambda core, word, bank: self.cores[core].activation(word, bank), sums)
         self.rises = False

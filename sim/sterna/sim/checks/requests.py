@@ -150,6 +150,21 @@ def check_requests(
             seen.add(found[0])
         await ctx.tick().repeat(10)
 
-    simulate(bench.dut, host, cycles=1_000_000, **bench.benches())
+    simulate(bench.dut, host, cycles=30_000 * count, **bench.benches())
     assert bench.notes == bench.protocol.notes
     return bench, seen
+
+
+def check_registers(configuration: Configuration, seed: int, simulate: Simulate) -> None:
+    """All registers at once, with counters that hold any number."""
+    bench = Bench(configuration, seed)
+    content = (
+        request(0, Opcode.SYNC, frames.sync_arguments(1)),
+        request(1, Opcode.READ, frames.read_arguments(0, REGISTER_COUNT)),
+    )
+
+    async def host(ctx: Any) -> None:
+        for each in content:
+            assert same(each, await bench.ask(ctx, each), bench.protocol.answer(each))
+
+    simulate(bench.dut, host, cycles=20_000, **bench.benches())

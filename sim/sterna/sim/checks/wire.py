@@ -89,7 +89,7 @@ def check_wire(wire: bytes, rng: random.Random, stalls: tuple[float, float], sim
         await check_counts(ctx, bench, bad)
         assert bench.bad_frames == bad
 
-    simulate(bench.dut, host, cycles=1_000_000, **bench.benches())
+    simulate(bench.dut, host, cycles=30_000 + 600 * len(wire), **bench.benches())
     assert bench.notes == bench.protocol.notes
 
 

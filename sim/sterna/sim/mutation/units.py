@@ -13,7 +13,7 @@ from sterna.sim.checks import feeder, wire
 from sterna.sim.checks.endpoint_bench import endpoint
 from sterna.sim.checks.lanes import check_sums
 from sterna.sim.checks.requantiser import check_groups
-from sterna.sim.checks.requests import check_requests
+from sterna.sim.checks.requests import check_registers, check_requests
 from sterna.sim.checks.testbench import Simulate
 from sterna.spec.configuration import Configuration
 from sterna.spec.frames import WINDOW_FRAMES
@@ -86,13 +86,13 @@ UNITS = (
         ("top", "top.crc"),
         [
             wire.check_long_block,
-            *(partial(_requests, seed) for seed in range(12)),
+            *(partial(check_registers, wire.WIRE, seed) for seed in range(6)),
+            *(partial(_requests, seed) for seed in range(8)),
             *(partial(_damage, seed) for seed in range(3)),
             wire.check_lengths,
             wire.check_endless_frame,
             *(partial(wire.check_window, opcode, WINDOW_FRAMES) for opcode in wire.WAITING),
-            *(partial(wire.check_edges, stalls) for stalls in ((0, 0), (0.5, 0), (0, 0.5))),
-            wire.check_counters,
+            partial(wire.check_edges, (0, 0.5)),
         ],
         cycles=1_000_000,
     ),
