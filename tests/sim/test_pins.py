@@ -87,9 +87,9 @@ def test_what_has_no_models_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
         level_named("silicon")
     with pytest.raises(ConfigurationError, match=r"^ulx3s-25f has no models of what nextpnr writes; mend: "):
         build_pins(BOARDS["ulx3s-25f"], Level.routed, root=tmp_path)
-    pins._library.cache_clear()
+    pins.vendor_cells.cache_clear()
     monkeypatch.setattr(pins.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
         ToolError, match=r"^the models of a part's cells are missing; mend: pip install 'sterna\[boards\]'$"
     ):
-        pins._library("ice40")
+        pins.vendor_cells("ice40")
