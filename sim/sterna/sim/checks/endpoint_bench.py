@@ -173,7 +173,8 @@ class Bench:
         self.cores = [Core(ports, configuration, self.rng, stall) for ports in self._ports]
         self.core = self.cores[0]
         bits = [tally_bits(register, configuration) for register in Register if register >= Register.CYCLES]
-        self._counters = [[self.rng.getrandbits(n - 2) for n in bits] for _ in self.cores]  # their sums fit too
+        carries = (configuration.cores - 1).bit_length()  # their sums fit too
+        self._counters = [[self.rng.getrandbits(n - carries) for n in bits] for _ in self.cores]
         sums = [sum(each) for each in zip(*self._counters, strict=True)]
         self.protocol = Protocol(configuration, lambda core, word, bank: self.cores[core].activation(word, bank), sums)
         self.rises = False
