@@ -6,6 +6,7 @@ from amaranth.hdl import C, ClockSignal, Instance, Module, ResetSignal, Signal, 
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from sterna.gateware.part import is_ultraplus
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.registers import Register
 
@@ -44,7 +45,7 @@ class TallyPair(wiring.Component):
         m = Module()
         hold = Signal(2)
         m.d.sync += hold.eq(~self.enable)
-        if _has_blocks(platform):
+        if is_ultraplus(platform):
             m.submodules.sums = _block(self.rises[1], self.rises[0], hold[1], hold[0], self.counts.as_value())
             return m
         rises = Signal.like(self.rises)
@@ -66,7 +67,7 @@ class WideTally(wiring.Component):
         m = Module()
         hold = Signal()
         m.d.sync += hold.eq(~self.enable)
-        if _has_blocks(platform):
+        if is_ultraplus(platform):
             count = Signal(2 * NARROW_BITS)
             m.submodules.sum = _block(C(0, NARROW_BITS), self.rise, hold, hold, count, p_TOPADDSUB_CARRYSELECT=C(2, 2))
             m.d.comb += self.count.eq(count)
@@ -76,10 +77,6 @@ class WideTally(wiring.Component):
         with m.If(~hold):
             m.d.sync += self.count.eq(self.count + rise)
         return m
-
-
-def _has_blocks(platform: Any) -> bool:
-    return platform is not None and platform.device.startswith("iCE40UP")
 
 
 def _block(

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from sterna.gateware.compute.capture import sum_group
 from sterna.gateware.memory.ram import Ram, ReadPort, WritePort
+from sterna.gateware.part import is_ice40, is_ultraplus
 from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS
 from sterna.spec.configuration import Configuration
 from sterna.spec.limits import bits, op_limits
@@ -172,7 +173,7 @@ class PartialSums(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         width = self.shape.size
-        few = width % BLOCK_BITS if _is_ultraplus(platform) and width % BLOCK_BITS <= MOST_FEW else 0
+        few = width % BLOCK_BITS if is_ultraplus(platform) and width % BLOCK_BITS <= MOST_FEW else 0
         m.submodules.low = low = Ram(shape=width - few, depth=self.depth)
         read, write = self.read, self.write
         value = write.data.as_value()
@@ -194,14 +195,10 @@ class PartialSums(wiring.Component):
         return m
 
 
-def _is_ultraplus(platform: Any) -> bool:
-    return platform is not None and platform.device.startswith("iCE40UP")
-
-
 def _factors(platform: Any) -> list[tuple[int, int]]:
     """Parts of the multiplier, by their bits: one where DSP blocks multiply, two where logic does, whose products are
     summed a stage later."""
-    if platform is not None and platform.device.startswith("iCE40") and not platform.device.startswith("iCE40UP"):
+    if is_ice40(platform) and not is_ultraplus(platform):
         return [(0, MULTIPLIER_BITS // 2), (MULTIPLIER_BITS // 2, MULTIPLIER_BITS)]
     return [(0, MULTIPLIER_BITS)]
 

@@ -2,6 +2,7 @@
 
 from sterna.gateware.link.crc import RESIDUE
 from sterna.gateware.link.instructions import Action, Assembler, Condition, Operation, Port, Source
+from sterna.gateware.link.processor import ACTIVATIONS
 from sterna.spec.configuration import CHUNK, FORMAT_VERSION, Configuration
 from sterna.spec.frames import (
     CORE_IN_FLAGS,
@@ -27,7 +28,6 @@ TABLE_BYTES = RESIDUE_AT + CRC_BYTES
 ANY_CORE = 0x80
 """In the accumulator when it is asked whether any core runs."""
 DIGEST_BYTES = 8
-ACTIVATIONS = len(Region)
 COUNTERS = [register for register in Register if register >= Register.CYCLES]
 _RESIDUE = RESIDUE.to_bytes(4, "little")
 _ARGUMENTS = [f"argument_{k}" for k in range(6)]

@@ -18,6 +18,7 @@ from sterna.gateware.link.instructions import (
     Source,
 )
 from sterna.gateware.link.ports import link_ports
+from sterna.gateware.memory.ram import attributes
 from sterna.gateware.memory.trit_decoder import BlockDecoder
 from sterna.gateware.tally import NARROW_BITS, WIDE_BITS
 from sterna.spec.arithmetic import max_activation
@@ -153,7 +154,9 @@ class LinkProcessor(wiring.Component):
             m.d.sync += self._length.eq(self._length - 1)
 
     def _build_ring(self, m: Module) -> None:
-        m.submodules.ring = ring = memory.Memory(shape=8, depth=self.ring_bytes, init=[], attrs={"no_rw_check": 1})
+        m.submodules.ring = ring = memory.Memory(
+            shape=8, depth=self.ring_bytes, init=[], attrs=attributes(Primitive.BLOCK)
+        )
         write, read = ring.write_port(), ring.read_port()
         pointer = range(self.ring_bytes)
         head = Signal(pointer)
@@ -194,9 +197,8 @@ class LinkProcessor(wiring.Component):
         self._ring_data = read.data
 
     def _build_work(self, m: Module) -> None:
-        style = {"ram_style": "distributed"} if self.configuration.link_in is Primitive.LUT else {}
         m.submodules.work = work = memory.Memory(
-            shape=8, depth=WORK_DEPTH, init=self.work, attrs={"no_rw_check": 1} | style
+            shape=8, depth=WORK_DEPTH, init=self.work, attrs=attributes(self.configuration.link_in)
         )
         write, read = work.write_port(), work.read_port()
         acts = self._acts

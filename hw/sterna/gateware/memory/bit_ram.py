@@ -7,6 +7,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In
 
 from sterna.gateware.memory.ram import ReadPort
+from sterna.gateware.part import is_ice40
 from sterna.spec.errors import ConfigurationError
 
 DEPTH = 256
@@ -35,7 +36,7 @@ class BitRam(wiring.Component):
         })  # fmt: skip
 
     def elaborate(self, platform: Any) -> Module:
-        if platform is not None and not platform.device.startswith("iCE40"):
+        if platform is not None and not is_ice40(platform):
             raise ConfigurationError(f"{platform.device} writes no single bits; mend: hold the masks in block RAM")
         m = Module()
         if platform is None:

@@ -24,6 +24,13 @@ class WritePort(wiring.Signature):
         super().__init__({"enable": Out(1), "address": Out((depth - 1).bit_length()), "data": Out(shape)})
 
 
+def attributes(primitive: Primitive) -> dict[str, int | str]:
+    """Of a memory that lies in ``BLOCK`` or ``LUT``."""
+    # Without the first, yosys builds what block RAM does not do: the old value when read and written at once.
+    style = {"ram_style": "distributed"} if primitive is Primitive.LUT else {}
+    return {"no_rw_check": 1} | style
+
+
 class Ram(wiring.Component):
     """Synchronous memory of ``depth`` words.
 
@@ -55,10 +62,8 @@ class Ram(wiring.Component):
                 self.read.data.eq(array.read_data),
             ]
             return m
-        # Without the attribute yosys builds what block RAM does not do: the old value when read and written at once.
-        style = {"ram_style": "distributed"} if self.primitive is Primitive.LUT else {}
         m.submodules.memory = store = memory.Memory(
-            shape=self.shape, depth=self.depth, init=[], attrs={"no_rw_check": 1} | style
+            shape=self.shape, depth=self.depth, init=[], attrs=attributes(self.primitive)
         )
         write = store.write_port()
         read = store.read_port()

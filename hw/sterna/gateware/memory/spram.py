@@ -6,6 +6,7 @@ from amaranth.hdl import C, Cat, ClockSignal, Instance, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from sterna.gateware.part import is_ultraplus
 from sterna.spec.errors import ConfigurationError
 
 SPRAM_DEPTH = 16384
@@ -33,7 +34,7 @@ class Spram(wiring.Component):
         super().__init__()
 
     def elaborate(self, platform: Any) -> Module:
-        if platform is not None and not platform.device.startswith("iCE40UP"):
+        if platform is not None and not is_ultraplus(platform):
             raise ConfigurationError(f"{platform.device} has no SPRAM; mend: hold the weights in block RAM")
         m = Module()
         if platform is not None:
