@@ -185,6 +185,7 @@ def check_window(opcode: Opcode, count: int, simulate: Simulate) -> None:
     sent = 0
 
     async def host(ctx: Any) -> None:
+        nonlocal sent
         await bench.load(ctx)
         first = request(4, Opcode.START, frames.start_arguments(0, 0, 1))
         to_there = request(REPEATED, Opcode.SYNC, frames.sync_arguments(2))
@@ -202,11 +203,6 @@ def check_window(opcode: Opcode, count: int, simulate: Simulate) -> None:
             ctx.set(bench.dut.rx.valid, 0)
             await ctx.tick().repeat(pace - waited)
         assert not bench.answers
-        await ctx.tick()
-
-    async def more(ctx: Any) -> None:
-        nonlocal sent
-        await host(ctx)
         for byte in encode_frame(after):
             await source(bench.dut.rx, [byte], rng, 0)(ctx)
             sent += 1
@@ -221,7 +217,7 @@ def check_window(opcode: Opcode, count: int, simulate: Simulate) -> None:
             assert (await bench.receive(ctx))[0] == bench.protocol.answer(content)[0] == Status.OK
             bench.core.running = False
 
-    simulate(bench.dut, more, late, cycles=1_000_000, **bench.benches())
+    simulate(bench.dut, host, late, cycles=1_000_000, **bench.benches())
     assert bench.notes == bench.protocol.notes
 
 
@@ -236,19 +232,17 @@ def check_counters(simulate: Simulate) -> None:
 
     async def host(ctx: Any) -> None:
         await bench.load(ctx)
-        expected = bench.protocol.expected
-        for k, content in enumerate([
-            request(expected, Opcode.WRITE, frames.write_header(Region.MASKS, 0) + zeros),
-            request(expected + 1, Opcode.WRITE, frames.write_header(Region.WEIGHTS, 0) + zeros[: 2 * 256]),
-            request(expected + 2, Opcode.INPUT, frames.input_header(0) + rng.randbytes(most - 2)),
-            request(expected + 3, Opcode.RESULT, frames.result_arguments(0, 0, frames.MAX_RESULT)),
-            b"",
-        ]):  # fmt: skip
-            if k == 4:  # nothing to do, for long
-                await ctx.tick().repeat(100_000)
-            else:
-                assert await bench.ask(ctx, content) == bench.protocol.answer(content)
+        for opcode, arguments in (
+            (Opcode.WRITE, frames.write_header(Region.MASKS, 0) + zeros),
+            (Opcode.WRITE, frames.write_header(Region.WEIGHTS, 0) + zeros[: 2 * 256]),
+            (Opcode.INPUT, frames.input_header(0) + rng.randbytes(most - 2)),
+            (Opcode.RESULT, frames.result_arguments(0, 0, frames.MAX_RESULT)),
+        ):
+            content = request(bench.protocol.expected, opcode, arguments)
+            assert await bench.ask(ctx, content) == bench.protocol.answer(content)
             await _check_count(ctx, bench)
+        await ctx.tick().repeat(100_000)  # nothing to do, for long
+        await _check_count(ctx, bench)
 
         # What takes longest: a window that came while its first request waited, with a damaged frame in it.
         expected = bench.protocol.expected
