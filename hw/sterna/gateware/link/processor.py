@@ -166,6 +166,7 @@ class LinkProcessor(wiring.Component):
         room = Signal()
         take = Signal()
         self._full, self._received = Signal(), Signal()
+        reading = Signal(pointer)  # ahead of the pointer, so that the byte is there in an instruction's first cycle
         acts = self._acts
         put = acts[Action.PUT]
         m.d.comb += [
@@ -174,7 +175,8 @@ class LinkProcessor(wiring.Component):
             write.en.eq(take | put),
             write.addr.eq(Mux(put, writer, head)),
             write.data.eq(Mux(put, self._a, self.rx.payload)),
-            read.addr.eq(reader),
+            read.addr.eq(reading),
+            reading.eq(reader),
         ]
         full = Signal()
         m.d.comb += full.eq((head + 1)[: len(head)] == frame)
@@ -183,11 +185,12 @@ class LinkProcessor(wiring.Component):
         with m.If(take):
             m.d.sync += head.eq(head + 1)
         with m.If(acts[Action.BACK]):
-            m.d.sync += reader.eq(frame)
+            m.d.comb += reading.eq(frame)
         with m.Elif(acts[Action.NEXT]):
-            m.d.sync += reader.eq(writer)
+            m.d.comb += reading.eq(writer)
         with m.Elif(self._from_ring):
-            m.d.sync += reader.eq(reader + 1)
+            m.d.comb += reading.eq(reader + 1)
+        m.d.sync += reader.eq(reading)
         with m.If(acts[Action.MARK] | acts[Action.BACK]):
             m.d.sync += writer.eq(reader)
         with m.Elif(put):
@@ -197,10 +200,15 @@ class LinkProcessor(wiring.Component):
         self._ring_data = read.data
 
     def _build_work(self, m: Module) -> None:
+        # Of look-up tables the address waits in flip-flops, and not the word: the way from the program's memory, which
+        # is slow, ends there. That takes a memory which gives what is being written.
+        primitive = self.configuration.link_in
+        waits = primitive is Primitive.LUT
         m.submodules.work = work = memory.Memory(
-            shape=8, depth=WORK_DEPTH, init=self.work, attrs=attributes(self.configuration.link_in)
+            shape=8, depth=WORK_DEPTH, init=self.work, attrs=attributes(primitive, transparent=waits)
         )
-        write, read = work.write_port(), work.read_port()
+        write = work.write_port()
+        read = work.read_port(transparent_for=[write] if waits else ())
         acts = self._acts
         in_block = acts[Action.STORE_BLOCK]
         m.d.comb += [
@@ -232,14 +240,18 @@ class LinkProcessor(wiring.Component):
             for number, source in sources.items():
                 with m.Case(number):
                     m.d.comb += port.eq(source)
-        # What is there in the first cycle, and what a memory gives in the second.
+        # What is there in the first cycle, and what the work memory gives in the second.
         early = Signal(8, reset_less=True)
         from_work = Signal()
-        m.d.sync += [
-            early.eq(Mux(self._source == Source.IMMEDIATE, self._operand, port)),
-            from_work.eq((self._source != Source.IMMEDIATE) & ~self._source[2]),
-        ]
-        byte = Mux(from_work, self._work_data, Mux(self._from_ring, self._ring_data, early))
+        with m.Switch(self._source):
+            with m.Case(Source.IMMEDIATE):
+                m.d.sync += early.eq(self._operand)
+            with m.Case(Source.RING):
+                m.d.sync += early.eq(self._ring_data)
+            with m.Default():
+                m.d.sync += early.eq(port)
+        m.d.sync += from_work.eq((self._source != Source.IMMEDIATE) & ~self._source[2])
+        byte = Mux(from_work, self._work_data, early)
         masks, loads, differs, low = (Signal(name=name) for name in ("masks", "loads", "differs", "low"))
         left, right, total = Signal(8), Signal(8), Signal(9)
         m.d.sync += [
