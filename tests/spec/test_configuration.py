@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from sterna.spec.configuration import STANDARD, Configuration, Primitive, configuration_named
+from sterna.spec.configuration import BUILD_ONLY, STANDARD, Configuration, Primitive, configuration_named
 from sterna.spec.errors import ConfigurationError
 from sterna.spec.trits import TritCode
 
@@ -46,6 +46,7 @@ BASE = configuration_named("icebreaker")
         ({"weights_in": Primitive.LUT}, "weights_in is <Primitive.LUT: 'lut'>; allowed: block, spram"),
         ({"masks_in": Primitive.SPRAM}, "masks_in is <Primitive.SPRAM: 'spram'>; allowed: block, lut"),
         ({"parameters_in": 1}, "parameters_in is 1; allowed: block, lut"),
+        ({"read_latency": 3}, "read_latency is 3; allowed: 1 or 2"),
         ({"cores": 3}, "cores is 3; allowed: 1, 2 or 4, at most 8"),
         ({"cores": 0}, "cores is 0; allowed: 1, 2 or 4, at most 8"),
         ({"simd": 32, "cores": 4}, "cores is 4; allowed: 1, 2 or 4, at most 1"),
@@ -64,20 +65,22 @@ def test_an_unknown_name_is_answered_with_the_known_ones():
         configuration_named("nothing")
 
 
-def test_the_digest_covers_every_parameter_but_the_name_and_what_holds_the_words():
+def test_the_digest_covers_every_parameter_but_those_of_the_build_alone():
     base = dataclasses.replace(BASE, pe=20)  # which both codes of weights allow
     other = {
         "simd": 8, "pe": 16, "requantisers": 2, "act_bits": 4, "acc_bits": 20, "weight_depth": 512, "mask_depth": 512,
         "activation_depth": 1024, "parameter_depth": 1024, "pool_depth": 64, "program_depth": 512, "cores": 2,
         "weight_code": TritCode.TRIT5,
     }  # fmt: skip
-    held_in = {
+    build_only = {
+        "name": "another", "read_latency": 2,
         "weights_in": Primitive.SPRAM, "activation_masks_in": Primitive.BITS, "masks_in": Primitive.LUT,
         "parameters_in": Primitive.LUT, "link_in": Primitive.LUT,
     }  # fmt: skip
-    assert {field.name for field in dataclasses.fields(Configuration)} == {"name", *held_in, *other}
+    assert {field.name for field in dataclasses.fields(Configuration)} == {*build_only, *other}
+    assert set(build_only) == set(BUILD_ONLY)
     digests = {dataclasses.replace(base, **{name: value}).digest for name, value in other.items()} | {base.digest}
     assert len(digests) == len(other) + 1
-    assert dataclasses.replace(BASE, name="another").digest == BASE.digest
-    assert dataclasses.replace(BASE, **held_in).digest == BASE.digest
+    for name, value in build_only.items():
+        assert dataclasses.replace(BASE, **{name: value}).digest == BASE.digest
     assert len(BASE.digest) == 8

@@ -36,11 +36,11 @@ READ_PATIENCE = 15
 class Core(wiring.Component):
     """Runs programs over the memories that ``write`` and ``inputs`` fill; see DESIGN §4 for the organisation.
 
-    Pipeline of a block: decide · number · address · memory · operands · tree, a cycle a level · accumulate. It holds as
-    a whole (``flow`` low) while an output's sums are complete and the one before has not left capture. Scanner and
-    feeders, before the address, also hold for a cycle (``step`` low) when ``reads`` wants the activations' memories and
-    has waited in vain for a cycle that is free, and when ``write`` brings a block while feeders issue others: weights
-    may lie in memory with a single port. Blocks in ``trit5`` are decoded between their memory and the lanes, in the
+    Pipeline of a block: decide · number · address · memory, one cycle or two (``read_latency``) · operands · tree, a
+    cycle a level · accumulate. It holds as a whole (``flow`` low) while an output's sums are complete and the one before
+    has not left capture. Scanner and feeders, before the address, also hold for a cycle (``step`` low) when ``reads``
+    wants the activations' memories and has waited in vain for a cycle that is free, and when ``write`` brings a block
+    while feeders issue others: weights may lie in memory with a single port. Blocks in ``trit5`` are decoded between their memory and the lanes, in the
     same cycle: two more LUT levels before the products, 14 LUT4 a byte on iCE40, no flip-flop.
 
     Flow: blocks of ``write`` wait while the pipeline holds, with others at the memories' outputs; ``inputs`` gives way
@@ -165,33 +165,35 @@ class Core(wiring.Component):
         chunks = self._scanner.chunks
         masks = self._scanner.activation_masks
         self._taken = take = Signal()
+        self._chunk = self._behind(m, chunks.ready, chunks.payload)
+        valid = self._behind(m, chunks.ready, chunks.valid, reset_less=False)
         advance, held, ready = (Signal(name=name, attrs=KEPT) for name in ("advance", "held", "ready"))
         m.d.comb += [
             # Only where nothing can hold the pipeline: the pace of what stands behind would make a long way to here.
             held.eq(self._lanes.last | self._forced),
             ready.eq(~held & all_room(m, self._feeders, advance)),
             chunks.ready.eq(ready),
-            take.eq(chunks.valid & chunks.ready),
+            take.eq(valid & chunks.ready),
             self._activation_masks.read.enable.eq(masks.enable),
             self._activation_masks.read.address.eq(masks.address),
             advance.eq(Cat(*(feeder.complete for feeder in self._feeders)).all()),
         ]
-        # Tag of an output's last blocks, stage by stage: issue, address, memory.
-        self._final = Signal(3)
+        # Tag of an output's last blocks, stage by stage: issue, address, memory, register behind that.
+        self._final = Signal(2 + c.read_latency)
         with m.If(self._step):
             m.d.sync += self._final[0].eq(advance)
         with m.If(self._flow):
-            m.d.sync += self._final[1:].eq(Cat(self._final[0] & self._step, self._final[1]))
+            m.d.sync += self._final[1:].eq(Cat(self._final[0] & self._step, self._final[1:]))
 
         for j, feeder in enumerate(self._feeders):
             m.submodules[f"feeder_{j}"] = feeder
             m.d.comb += [
                 self._block_masks[j].read.enable.eq(self._scanner.block_masks.enable),
                 self._block_masks[j].read.address.eq(self._scanner.block_masks.address),
-                feeder.chunk.eq(chunks.payload),
+                feeder.chunk.eq(self._chunk),
                 feeder.take.eq(take),
-                feeder.activation_mask.eq(self._activation_masks.read.data[j]),
-                feeder.block_mask.eq(self._block_masks[j].read.data),
+                feeder.activation_mask.eq(self._behind(m, ready, self._activation_masks.read.data[j])),
+                feeder.block_mask.eq(self._behind(m, ready, self._block_masks[j].read.data)),
                 feeder.no_activation_skip.eq(self._sequencer.no_activation_skip),
                 feeder.no_block_skip.eq(self._sequencer.no_block_skip),
                 feeder.first_block.eq(self._sequencer.first_block),
@@ -206,6 +208,15 @@ class Core(wiring.Component):
                 self._blocks[j].write.address.eq(feeder.block),
             ]
 
+    def _behind(self, m: Module, moves: Value, value: Any, *, reset_less: bool = True) -> Any:
+        """What stands at a memory's output or beside it; with a latency of two, in a register behind that."""
+        if self.configuration.read_latency == 1:
+            return value
+        late = Signal(value.shape(), reset_less=reset_less)
+        with m.If(moves):
+            m.d.sync += late.eq(value)
+        return late
+
     def _build_lanes(self, m: Module) -> None:
         c = self.configuration
         lanes = self._lanes
@@ -213,7 +224,7 @@ class Core(wiring.Component):
         m.d.comb += [
             self._flow.eq(~lanes.last | capture.ready),
             lanes.flow.eq(self._flow),
-            lanes.final.eq(self._final[2]),
+            lanes.final.eq(self._final[-1]),
             capture.load.eq(lanes.last),
             capture.sums.eq(lanes.sums),
             capture.tags.eq(self._tags.r_data),
@@ -225,9 +236,9 @@ class Core(wiring.Component):
                 m.d.sync += gate.eq(feeder.read & feeder.present)
             m.submodules[f"decoder_{j}"] = decoder = BlockDecoder(code=c.weight_code, count=c.pe)
             m.d.comb += [
-                lanes.gates[j].eq(gate),
-                lanes.activations[j].eq(self._activations[j].read.data),
-                decoder.i.eq(self._blocks[j].read.data),
+                lanes.gates[j].eq(self._behind(m, self._flow, gate, reset_less=False)),
+                lanes.activations[j].eq(self._behind(m, self._flow, self._activations[j].read.data)),
+                decoder.i.eq(self._behind(m, self._flow, self._blocks[j].read.data)),
                 lanes.trits[j].eq(decoder.o),
             ]
 
@@ -355,7 +366,7 @@ class Core(wiring.Component):
         c = self.configuration
         issuing = Cat(*(feeder.issued for feeder in self._feeders))
         holding = Cat(*(feeder.held for feeder in self._feeders))
-        chunk = self._scanner.chunks.payload
+        chunk = self._chunk
         stored = [feeder.stored for feeder in self._feeders]
         # As many of the window's positions as there are come first, so a bit of their number is a parity.
         walked = Cat(chunk.positions[(1 << k) - 1 :: 1 << k].xor() for k in range(CHUNK.bit_length()))

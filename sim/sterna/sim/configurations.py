@@ -16,6 +16,7 @@ def _verified(
     streaming: bool,
     cores: int = 1,
     weight_code: TritCode = TritCode.TRIT2,
+    read_latency: int = 1,
 ) -> Configuration:
     """``streaming``: weights, masks and parameters of all layers often do not fit, some layers not even alone; weights
     that are written while others are read lie in memory with a single port."""
@@ -24,7 +25,7 @@ def _verified(
     return Configuration(
         name=f"verify-{simd}x{pe}" + f"x{cores}" * (cores > 1),
         simd=simd, pe=pe, requantisers=requantisers, act_bits=act_bits, acc_bits=18, cores=cores,
-        weight_code=weight_code, weight_depth=depths[0], mask_depth=depths[1],
+        weight_code=weight_code, read_latency=read_latency, weight_depth=depths[0], mask_depth=depths[1],
         parameter_depth=depths[2], activation_depth=2048, pool_depth=256, program_depth=256,
         weights_in=Primitive.SPRAM if streaming else Primitive.BLOCK,
     )  # fmt: skip
@@ -36,13 +37,13 @@ VERIFIED = {
         _verified(1, 4, 1, 8, streaming=True),
         _verified(2, 8, 2, 2, streaming=False),
         _verified(4, 16, 4, 8, streaming=False),
-        _verified(8, 8, 2, 2, streaming=True),
+        _verified(8, 8, 2, 2, streaming=True, read_latency=2),
         _verified(2, 4, 1, 8, streaming=True, cores=2),
-        _verified(4, 10, 2, 8, streaming=True, weight_code=TritCode.TRIT5),
+        _verified(4, 10, 2, 8, streaming=True, weight_code=TritCode.TRIT5, read_latency=2),
     )
 }
 """What ``sterna verify`` runs on: every number of feeders and lanes that the benches go through, 2 and 8 bits, 1, 2 and
-4 requantisers, one core and two, weights in both codes; memories just large enough for
+4 requantisers, one core and two, weights in both codes, both latencies of reading; memories just large enough for
 :func:`sterna.sim.networks.random_network`, or for its layers."""
 
 CONVOLUTIONAL = Configuration(

@@ -55,6 +55,9 @@ HELD_IN: dict[str, tuple[Primitive, ...]] = {
 CHOICES: dict[str, tuple[StrEnum, ...]] = {**HELD_IN, "weight_code": tuple(TritCode)}
 """Fields that are one of several, and of which."""
 
+BUILD_ONLY = ("name", "read_latency", *HELD_IN)
+"""Fields that neither images nor the driver depend on."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
@@ -101,6 +104,9 @@ class Configuration:
     """What holds the parameters: ``BLOCK`` or ``LUT``."""
     link_in: Primitive = Primitive.BLOCK
     """What holds the link's registers and the block that it sends: ``BLOCK`` or ``LUT``."""
+    read_latency: int = 1
+    """Cycles from an address to an activation, a block or masks: 1, or 2 with registers behind these memories, for parts
+    whose block RAM is slow to its outputs (decision 0016)."""
     cores: int = 1
     """Cores behind one link, each with memories of these depths: 1, 2 or 4, at most ``32 / simd``. They hold the same
     image; each inference runs on one of them."""
@@ -120,6 +126,7 @@ class Configuration:
                 check(field.name, right, ", ".join(map(str, allowed)))
             else:
                 check(field.name, isinstance(value, int) and not isinstance(value, bool), "an integer")
+        check("read_latency", self.read_latency in {1, 2}, "1 or 2")
         check("simd", _power_of_two(self.simd) and self.simd <= 32, "a power of two, 1…32")
         unit = self.weight_code.trits_per_byte  # so that a block is whole bytes
         check("pe", 4 <= self.pe <= 64 and self.pe % unit == 0, f"a multiple of {unit}, 4…64")
@@ -148,12 +155,12 @@ class Configuration:
 
     @property
     def digest(self) -> bytes:
-        """First 8 bytes of the SHA-256 of the parameters that image or driver depend on (neither the name nor what
-        holds the words) and of the contracts that both sides share: a device refuses images of a release whose
+        """First 8 bytes of the SHA-256 of the parameters that image or driver depend on (not :data:`BUILD_ONLY`)
+        and of the contracts that both sides share: a device refuses images of a release whose
         descriptors, requests or registers differ. It also tells the driver how many cores there are; of a single one
         nothing is said, nor of ``trit2`` in the weight memories."""
         described = dataclasses.asdict(self) | {"format": FORMAT_VERSION, "chunk": CHUNK, "contracts": _CONTRACTS}
-        for name in ("name", *HELD_IN):
+        for name in BUILD_ONLY:
             del described[name]
         if self.cores == 1:
             del described["cores"]
@@ -191,24 +198,25 @@ STANDARD = {
         Configuration(
             name="ecp5-25", simd=8, pe=32, requantisers=2, act_bits=8, acc_bits=18, weight_depth=512,
             mask_depth=256, activation_depth=8192, parameter_depth=256, program_depth=512,
-            masks_in=Primitive.LUT, parameters_in=Primitive.LUT, link_in=Primitive.LUT,
+            masks_in=Primitive.LUT, parameters_in=Primitive.LUT, link_in=Primitive.LUT, read_latency=2,
         ),
         Configuration(
             name="ecp5-45", simd=8, pe=16, requantisers=2, act_bits=8, acc_bits=18, weight_depth=2048,
-            mask_depth=2048, activation_depth=8192, parameter_depth=1024, program_depth=512,
+            mask_depth=2048, activation_depth=8192, parameter_depth=1024, program_depth=512, read_latency=2,
         ),
         Configuration(
             name="ecp5-85", simd=8, pe=16, requantisers=2, act_bits=8, acc_bits=18, weight_depth=4096,
-            mask_depth=2048, activation_depth=8192, parameter_depth=1024, program_depth=512,
+            mask_depth=2048, activation_depth=8192, parameter_depth=1024, program_depth=512, read_latency=2,
         ),
         Configuration(
             name="ecp5-85-wide", simd=16, pe=64, requantisers=4, act_bits=8, acc_bits=18, weight_depth=1024,
-            mask_depth=2048, activation_depth=4096, parameter_depth=1024, program_depth=512,
+            mask_depth=2048, activation_depth=4096, parameter_depth=1024, program_depth=512, read_latency=2,
         ),
         # The same part as four cores of 4 bits, 131,072 trits and three feature maps of 32×32×16 each (decision 0009).
         Configuration(
             name="ecp5-85x4", simd=8, pe=32, requantisers=4, act_bits=4, acc_bits=16, weight_depth=512,
             mask_depth=128, activation_depth=8192, parameter_depth=512, program_depth=512, cores=4,
+            read_latency=2,
         ),
     )
 }  # fmt: skip
