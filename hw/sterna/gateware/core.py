@@ -306,7 +306,6 @@ class Core(wiring.Component):
             ]
         masks = self._activation_masks
         m.d.comb += [
-            masks.enable.eq(outputs.write.valid | (inputs.write.valid & quiet)),
             masks.write.word.eq(word),
             masks.write.banks.eq(banks),
             masks.write.nonzero.eq(nonzero),

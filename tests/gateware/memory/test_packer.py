@@ -91,7 +91,11 @@ def test_runs_land_in_their_banks_with_their_masks_under_random_stalls(seed: int
     async def take(ctx: Any) -> None:
         await sink(dut.write, writes, 1 << 30, rng, rng.choice([0, 0.5]), view=written)(ctx)
 
-    simulate(dut, drive, take=take)
+    async def watch(ctx: Any) -> None:
+        async for _, _, valid, write in ctx.tick().sample(dut.write.valid, dut.write.payload):
+            assert valid or not (write.banks or write.nonzero or write.fresh)
+
+    simulate(dut, drive, take=take, watch=watch)
     assert not any(write["nonzero"] & ~write["banks"] for write in writes)
     for write in writes:
         for j in range(simd):

@@ -15,7 +15,7 @@ WIDTH = 16
 
 
 class BitRam(wiring.Component):
-    """Up to 256 words of ``width`` bits in SB_RAM40_4K side by side; with ``enable``, ``bits`` of a word take ``data``.
+    """Up to 256 words of ``width`` bits in SB_RAM40_4K side by side; ``bits`` of a word take ``data``.
 
     Latency, and what is not defined: as :class:`~sterna.gateware.memory.ram.Ram`. Stated as the primitive because
     synthesis would work out a word's enable from those of its bits. Without a part to build for it is a model of the
@@ -29,7 +29,6 @@ class BitRam(wiring.Component):
         self.depth = depth
         super().__init__({
             "read": In(ReadPort(depth, width)),
-            "enable": In(1),
             "address": In((depth - 1).bit_length()),
             "bits": In(width),
             "data": In(width),
@@ -43,7 +42,7 @@ class BitRam(wiring.Component):
             m.submodules.words = words = memory.Memory(shape=self.width, depth=self.depth, init=[])
             write, read = words.write_port(granularity=1), words.read_port()
             m.d.comb += [
-                write.en.eq(self.bits & self.enable.replicate(self.width)),
+                write.en.eq(self.bits),
                 write.addr.eq(self.address),
                 write.data.eq(self.data),
                 read.en.eq(self.read.enable),
@@ -71,7 +70,7 @@ class BitRam(wiring.Component):
                 **{f"p_INIT_{row:X}": C(0, 256) for row in range(16)},
                 i_WCLK=ClockSignal(),
                 i_WCLKE=C(1, 1),
-                i_WE=self.enable,
+                i_WE=C(1, 1),
                 i_WADDR=write_address,
                 i_MASK=~bits[k],  # of what is not written
                 i_WDATA=written[k],

@@ -16,8 +16,8 @@ WRITERS = 2
 
 def mask_write(configuration: Configuration) -> data.StructLayout:
     """Masks of one activation word: those that are ``nonzero``, of ``banks`` all, become one; with ``fresh`` all others
-    of its chunk become zero, else they stay; without banks and ``fresh`` nothing changes. ``writer``: whose write it
-    is."""
+    of its chunk become zero, else they stay; without banks and ``fresh`` nothing changes, and nothing is ``nonzero``.
+    ``writer``: whose write it is."""
     return data.StructLayout({
         "word": (configuration.activation_depth - 1).bit_length(),
         "banks": configuration.simd,
@@ -40,7 +40,6 @@ class MaskStore(wiring.Component):
         self.depth = c.activation_depth // CHUNK
         super().__init__({
             "read": In(ReadPort(self.depth, data.ArrayLayout(CHUNK, c.simd))),
-            "enable": In(1),
             "write": In(mask_write(c)),
         })  # fmt: skip
 
@@ -60,7 +59,6 @@ class MaskStore(wiring.Component):
             m.submodules.memory = bit_ram = BitRam(width=bits, depth=self.depth)
             read = bit_ram.read
             m.d.comb += [
-                bit_ram.enable.eq(self.enable),
                 bit_ram.bits.eq(ones | write.fresh.replicate(bits)),
                 bit_ram.address.eq(chunk),
                 bit_ram.data.eq(ones),
@@ -69,11 +67,9 @@ class MaskStore(wiring.Component):
             m.submodules.memory = ram = Ram(shape=bits, depth=self.depth)
             read = ram.read
             held = Signal(data.ArrayLayout(bits, WRITERS))
-            changes = self.enable & (write.fresh | write.banks.any())
             masks = ones | Mux(write.fresh, 0, held[write.writer])
-            with m.If(changes):
-                m.d.sync += held[write.writer].eq(masks)
-            m.d.comb += [ram.write.enable.eq(changes), ram.write.address.eq(chunk), ram.write.data.eq(masks)]
+            m.d.sync += held[write.writer].eq(masks)  # the same again where nothing is written
+            m.d.comb += [ram.write.enable.eq(write.fresh | write.banks.any()), ram.write.address.eq(chunk), ram.write.data.eq(masks)]
         m.d.comb += [
             read.enable.eq(self.read.enable),
             read.address.eq(self.read.address),
