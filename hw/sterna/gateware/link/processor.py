@@ -176,7 +176,7 @@ class LinkProcessor(wiring.Component):
             write.addr.eq(Mux(put, writer, head)),
             write.data.eq(Mux(put, self._a, self.rx.payload)),
             read.addr.eq(reading),
-            reading.eq(reader),
+            reading.eq(reader + self._from_ring),
         ]
         full = Signal()
         m.d.comb += full.eq((head + 1)[: len(head)] == frame)
@@ -188,8 +188,6 @@ class LinkProcessor(wiring.Component):
             m.d.comb += reading.eq(frame)
         with m.Elif(acts[Action.NEXT]):
             m.d.comb += reading.eq(writer)
-        with m.Elif(self._from_ring):
-            m.d.comb += reading.eq(reader + 1)
         m.d.sync += reader.eq(reading)
         with m.If(acts[Action.MARK] | acts[Action.BACK]):
             m.d.sync += writer.eq(reader)
