@@ -37,11 +37,12 @@ class Core(wiring.Component):
     """Runs programs over the memories that ``write`` and ``inputs`` fill; see DESIGN §4 for the organisation.
 
     Pipeline of a block: decide · number · address · memory, one cycle or two (``read_latency``) · operands · tree, a
-    cycle a level · accumulate. It holds as a whole (``flow`` low) while an output's sums are complete and the one before
-    has not left capture. Scanner and feeders, before the address, also hold for a cycle (``step`` low) when ``reads``
-    wants the activations' memories and has waited in vain for a cycle that is free, and when ``write`` brings a block
-    while feeders issue others: weights may lie in memory with a single port. Blocks in ``trit5`` are decoded between their memory and the lanes, in the
-    same cycle: two more LUT levels before the products, 14 LUT4 a byte on iCE40, no flip-flop.
+    cycle a level · accumulate. It holds as a whole (``flow`` low) while an output's sums are complete and the one
+    before has not left capture. Scanner and feeders, before the address, also hold for a cycle (``step`` low) when
+    ``reads`` wants the activations' memories and has waited in vain for a cycle that is free, and when ``write`` brings
+    a block while feeders issue others: weights may lie in memory with a single port. Blocks in ``trit5`` are decoded
+    between their memory and the lanes, in the same cycle: two more LUT levels before the products, 14 LUT4 a byte on
+    iCE40, no flip-flop.
 
     Flow: blocks of ``write`` wait while the pipeline holds, with others at the memories' outputs; ``inputs`` gives way
     to the requantiser at the banks' write ports; ``starts`` is taken when idle; a read is answered two cycles after it

@@ -105,8 +105,8 @@ class Configuration:
     link_in: Primitive = Primitive.BLOCK
     """What holds the link's registers and the block that it sends: ``BLOCK`` or ``LUT``."""
     read_latency: int = 1
-    """Cycles from an address to an activation, a block or masks: 1, or 2 with registers behind these memories, for parts
-    whose block RAM is slow to its outputs (decision 0016)."""
+    """Cycles from an address to an activation, a block or masks: 1, or 2 with registers behind these memories, for
+    parts whose block RAM is slow to its outputs (decision 0016)."""
     cores: int = 1
     """Cores behind one link, each with memories of these depths: 1, 2 or 4, at most ``32 / simd``. They hold the same
     image; each inference runs on one of them."""
@@ -155,9 +155,9 @@ class Configuration:
 
     @property
     def digest(self) -> bytes:
-        """First 8 bytes of the SHA-256 of the parameters that image or driver depend on (not :data:`BUILD_ONLY`)
-        and of the contracts that both sides share: a device refuses images of a release whose
-        descriptors, requests or registers differ. It also tells the driver how many cores there are; of a single one
+        """First 8 bytes of the SHA-256 of the parameters that image or driver depend on (not :data:`BUILD_ONLY`) and of
+        the contracts that both sides share: a device refuses images of a release whose descriptors, requests or
+        registers differ. It also tells the driver how many cores there are; of a single one
         nothing is said, nor of ``trit2`` in the weight memories."""
         described = dataclasses.asdict(self) | {"format": FORMAT_VERSION, "chunk": CHUNK, "contracts": _CONTRACTS}
         for name in BUILD_ONLY:

@@ -69,7 +69,11 @@ class MaskStore(wiring.Component):
             held = Signal(data.ArrayLayout(bits, WRITERS))
             masks = ones | Mux(write.fresh, 0, held[write.writer])
             m.d.sync += held[write.writer].eq(masks)  # the same again where nothing is written
-            m.d.comb += [ram.write.enable.eq(write.fresh | write.banks.any()), ram.write.address.eq(chunk), ram.write.data.eq(masks)]
+            m.d.comb += [
+                ram.write.enable.eq(write.fresh | write.banks.any()),
+                ram.write.address.eq(chunk),
+                ram.write.data.eq(masks),
+            ]
         m.d.comb += [
             read.enable.eq(self.read.enable),
             read.address.eq(self.read.address),
