@@ -44,9 +44,9 @@ class Core(wiring.Component):
     between their memory and the lanes, in the same cycle: two more LUT levels before the products, 14 LUT4 a byte on
     iCE40, no flip-flop.
 
-    Flow: blocks of ``write`` wait while the pipeline holds, with others at the memories' outputs; ``inputs`` gives way
-    to the requantiser at the banks' write ports; ``starts`` is taken when idle; a read is answered two cycles after it
-    is taken, one at a time.
+    Flow: blocks of ``write`` wait while the pipeline holds, with others at the memories' outputs; an activation of
+    ``inputs`` takes two cycles, and gives way to the requantiser at the banks' write ports; ``starts`` is taken when
+    idle; a read is answered two cycles after it is taken, one at a time.
     """
 
     def __init__(self, *, configuration: Configuration):
@@ -263,17 +263,19 @@ class Core(wiring.Component):
         ]
         m.d.sync += sequencer.op_done.eq(outputs.done)
 
-        # A burst from the link is a run of one row; its first activation waits a cycle while the run begins.
-        burst, begun = self.inputs.payload, Signal()
-        opening = self.inputs.valid & burst.first & ~begun
-        m.d.sync += begun.eq(opening | (begun & ~(self.inputs.valid & self.inputs.ready)))
+        # A burst from the link is a run of one row. Each activation stands for a cycle before the packer sees it: in
+        # the first one's the run begins, and that it is not zero, which has a long way to the masks, is in a flip-flop.
+        burst, stood = self.inputs.payload, Signal()
+        some = Signal(reset_less=True)
+        taken = self.inputs.valid & self.inputs.ready
+        m.d.sync += [stood.eq(self.inputs.valid & ~taken), some.eq(burst.value.any())]
         m.d.comb += [
-            inputs.begin.eq(opening),
+            inputs.begin.eq(self.inputs.valid & burst.first & ~stood),
             inputs.place.word.eq(burst.word),
-            inputs.run.valid.eq(self.inputs.valid & ~opening),
-            self.inputs.ready.eq(inputs.run.ready & ~opening),
+            inputs.run.valid.eq(self.inputs.valid & stood),
+            self.inputs.ready.eq(inputs.run.ready & stood),
             inputs.run.payload.values[0].eq(burst.value),
-            inputs.run.payload.nonzero.eq(inputs.run.valid & burst.value.any()),
+            inputs.run.payload.nonzero.eq(inputs.run.valid & some),
             inputs.run.payload.write.eq(inputs.run.valid),
             inputs.run.payload.last.eq(burst.last),
         ]
