@@ -33,14 +33,14 @@ TESTS = [
 
 @pytest.mark.parametrize(("seed", "stalls"), [(1, 0.0), (2, 0.5), (3, 0.9)])
 def test_outputs_equal_golden_under_random_stalls(seed: int, stalls: float) -> None:
-    given = {"configuration": asdict(SMALL), "seed": seed, "stalls": stalls, "widths": [37, 21, 10]}
+    given = {"configuration": asdict(SMALL), "seed": seed, "stalls": stalls, "widths": [37, 21, 10], "images": 3}
     passed = run_bench(Accelerator(configuration=SMALL), BENCH, name="accelerator", seed=seed, parameters=given)
     assert sorted(passed) == TESTS
 
 
-@pytest.mark.parametrize(("seed", "stalls"), [(1, 0.5), (2, 0.9), (3, 0.0), (4, 0.5)])
+@pytest.mark.parametrize(("seed", "stalls"), [(1, 0.5), (2, 0.9), (3, 0.0)])
 def test_networks_of_every_kind_of_layer_equal_golden_under_random_stalls(seed: int, stalls: float) -> None:
-    given = {"configuration": asdict(KINDS), "seed": seed, "stalls": stalls, "layers": 3, "images": 3}
+    given = {"configuration": asdict(KINDS), "seed": seed, "stalls": stalls, "layers": 3, "images": 2}
     component = Accelerator(configuration=KINDS)
     passed = run_bench(component, BENCH, name="accelerator", seed=seed, parameters=given,
                        testcase="outputs_equal_golden")  # fmt: skip
@@ -50,7 +50,7 @@ def test_networks_of_every_kind_of_layer_equal_golden_under_random_stalls(seed: 
 def test_two_cores_take_half_the_cycles_of_one_where_the_link_is_fast_enough(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     given = {"configuration": asdict(CORES), "seed": 5, "stalls": 0.0, "widths": [24, 256, 224, 10], "density": 0.25,
-             "images": 16, "flags": int(StartFlag.NO_ACTIVATION_SKIP | StartFlag.NO_BLOCK_SKIP),
+             "images": 8, "flags": int(StartFlag.NO_ACTIVATION_SKIP | StartFlag.NO_BLOCK_SKIP),
              "behind": CORES.cores, "report": str(report)}  # fmt: skip
     run_bench(Accelerator(configuration=CORES), BENCH, name="accelerator", seed=5, parameters=given,
               testcase="a_batch_is_timed")  # fmt: skip

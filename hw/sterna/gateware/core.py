@@ -371,13 +371,17 @@ class Core(wiring.Component):
         chunk = self._chunk
         stored = [feeder.stored for feeder in self._feeders]
         # As many of the window's positions as there are come first, so a bit of their number is a parity.
-        walked = Cat(chunk.positions[(1 << k) - 1 :: 1 << k].xor() for k in range(CHUNK.bit_length()))
+        walked, passed = Signal(CHUNK.bit_length(), reset_less=True), Signal()
         moving = self.running & self._step
         some = issuing.any()
         whole, came, counted = self._taken & ~chunk.half, Signal(), Signal()
         with m.If(self._step):
             m.d.sync += came.eq(whole)
-        m.d.sync += counted.eq(came & self._step)  # its blocks, by the feeders
+        m.d.sync += [
+            counted.eq(came & self._step),  # its blocks, by the feeders
+            passed.eq(whole),  # whether a chunk is taken comes late in its cycle
+            walked.eq(Cat(chunk.positions[(1 << k) - 1 :: 1 << k].xor() for k in range(CHUNK.bit_length()))),
+        ]
         rises = {
             "stored": sum(stored[1:], stored[0]),
             "positions": c.simd * walked,
@@ -389,7 +393,7 @@ class Core(wiring.Component):
             "idle_cycles": moving & ~some & ~holding.any(),
             "issued": Mux(moving, sum(issuing[1:], issuing[0]), 0),
         }
-        enables = {"stored": counted, "positions": whole}
+        enables = {"stored": counted, "positions": passed}
         wide = [name for name in rises if len(self.counters[name]) > NARROW_BITS]
         narrow = [name for name in rises if name not in wide]
         for name in wide:

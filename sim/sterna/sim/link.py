@@ -6,7 +6,7 @@ Unlike the driver it repeats nothing: in a bench no byte is lost, so anything un
 from collections import deque
 
 import cocotb
-from cocotb.triggers import FallingEdge
+from cocotb.triggers import Event
 
 from sterna.sim.streams import Sink, Source
 from sterna.spec.frames import (
@@ -32,6 +32,7 @@ class Answer:
     def __init__(self, opcode: Opcode, size: int) -> None:
         self.opcode = opcode
         self.size = size
+        self.came = Event()
         self.status: Status | None = None
         self.data = b""
 
@@ -44,6 +45,7 @@ class Link:
         self._sink = sink
         self._sequence = 0
         self._open: deque[tuple[int, Answer]] = deque()
+        self._asked = Event()
         cocotb.start_soon(self._run())
 
     async def synchronise(self, nonce: int) -> None:
@@ -59,16 +61,17 @@ class Link:
             len(self._open) >= WINDOW_FRAMES
             or sum(waiting.size for _, waiting in self._open) + answer.size > WINDOW_BYTES
         ):
-            await FallingEdge(self._source.clock)
+            await self._open[0][1].came.wait()
         self._open.append((self._sequence, answer))
+        self._asked.set()
         self._sequence = (self._sequence + 1) % 256
         self._source.send(encode_frame(content))
         return answer
 
     async def status(self, answer: Answer) -> Status:
         """Waits for an answer, and gives its status."""
-        while answer.status is None:
-            await FallingEdge(self._source.clock)
+        await answer.came.wait()
+        assert answer.status is not None
         return answer.status
 
     async def result(self, answer: Answer) -> bytes:
@@ -85,7 +88,8 @@ class Link:
         stuffed = bytearray()
         while True:
             if not self._open and not stuffed:
-                await FallingEdge(self._source.clock)
+                self._asked.clear()
+                await self._asked.wait()
                 continue
             byte = await self._sink.receive(timeout=BYTE_TIMEOUT)
             if byte != DELIMITER[0]:
@@ -98,3 +102,4 @@ class Link:
             assert content[0] == sequence, f"answer {content[0]} came, {sequence} was due"
             answer.data = content[2:]
             answer.status = Status(content[1])
+            answer.came.set()

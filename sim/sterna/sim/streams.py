@@ -12,7 +12,7 @@ from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
-from cocotb.triggers import Event, FallingEdge, ReadOnly
+from cocotb.triggers import Event, FallingEdge, ReadOnly, SimTimeoutError, with_timeout
 
 PERIOD_NS = 10
 Handle = Any  # a signal or scope of the simulator; cocotb finds its kind at run time
@@ -73,6 +73,7 @@ class Source(_Agent):
         super().__init__(dut, name)
         self._hold = Stalls(seed, stalls)
         self._waiting: deque[int] = deque()
+        self._queued = Event()
         self._empty = Event()
         self._empty.set()
         self.valid.value = 0
@@ -83,6 +84,7 @@ class Source(_Agent):
         self._waiting.extend(items)
         if self._waiting:
             self._empty.clear()
+            self._queued.set()
 
     async def drain(self) -> None:
         """Returns when all queued items were taken."""
@@ -96,6 +98,10 @@ class Source(_Agent):
                 offered = True
                 self.payload.value = self._waiting[0]
             self.valid.value = int(offered)
+            if not self._waiting:
+                self._queued.clear()
+                await self._queued.wait()
+                continue
             await ReadOnly()
             if offered and self.transfers:
                 offered = False
@@ -111,16 +117,18 @@ class Sink(_Agent):
         super().__init__(dut, name)
         self._hold = Stalls(seed, stalls)
         self._taken: deque[int] = deque()
-        self._cycle = 0
+        self._came = Event()
         self.ready.value = 0
         cocotb.start_soon(self._run())
 
     async def receive(self, *, timeout: int = 100_000) -> int:
         """The next item. Raises ``TimeoutError`` if none comes within ``timeout`` cycles."""
-        end = self._cycle + timeout
-        while not self._taken:
-            if self._cycle >= end:
-                raise TimeoutError(f"{self.name}: no item within {timeout} cycles")
+        if not self._taken:
+            self._came.clear()
+            try:
+                await with_timeout(self._came.wait(), timeout * PERIOD_NS, "ns")
+            except SimTimeoutError:
+                raise TimeoutError(f"{self.name}: no item within {timeout} cycles") from None
             await FallingEdge(self.clock)
         return self._taken.popleft()
 
@@ -132,11 +140,11 @@ class Sink(_Agent):
     async def _run(self) -> None:
         while True:
             await FallingEdge(self.clock)
-            self._cycle += 1
             self.ready.value = int(not self._hold())
             await ReadOnly()
             if self.transfers:
                 self._taken.append(int(self.payload.value))
+                self._came.set()
 
 
 class Monitor(_Agent):

@@ -28,7 +28,7 @@ def test_groups_are_requantised_in_order_with_their_own_parameters(seed: int, de
     rng = random.Random(seed)
     c = Configuration(
         name="t", simd=4, pe=8, requantisers=rng.choice([1, 2]), act_bits=rng.choice([2, 5, 8]), acc_bits=15,
-        weight_depth=16, mask_depth=16, activation_depth=16, parameter_depth=256,
+        weight_depth=16, mask_depth=16, activation_depth=16, parameter_depth=256, read_latency=1 + seed % 2,
     )  # fmt: skip
 
     def built(component: Any, *benches: Any, **background: Any) -> None:

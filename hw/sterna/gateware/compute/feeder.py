@@ -126,11 +126,13 @@ class Feeder(wiring.Component):
             ]
             with m.If(leaving):
                 m.d.sync += [
-                    holding.eq(waiting | enters),
                     *(current[name].eq(following[name]) for name in members),
                     ends.eq(following.ends),
                     passes.eq(following.passes),
                 ]
+        # Written without an enable, which iCE40 would have to make of this one and the reset: a cell more on a long way.
+        turns = self.step & leaving
+        m.d.sync += holding.eq((turns & (waiting | enters)) | (~turns & holding))
         with m.If(whole):
             m.d.sync += queued.eq(arrived)
 

@@ -46,12 +46,13 @@ def group_flags() -> data.StructLayout:
 
 
 class Requantiser(wiring.Component):
-    """``requantisers`` multipliers side by side, five stages: parameters, product, sum over planes, shift, clamp.
+    """``requantisers`` multipliers side by side, five stages: parameters, product, sum over planes, shift, clamp. With a
+    ``read_latency`` of two, parameters stand in a register of their own before the product, and groups wait as long.
 
     Parameters are read in order, a word a group, from ``first_parameter`` on with an output that rewinds. Sums of
     planes before the last go to a memory of one output's groups and come back with the next plane: ``b`` is that of the
     first plane's parameter word, ``s`` that of the last's.
-    Latency: five cycles. Throughput: one group a cycle. Flow: all stages move together, and only while
+    Latency: five cycles, or six. Throughput: one group a cycle. Flow: all stages move together, and only while
     ``activations`` is ready, which may not wait for what comes.
     """
 
@@ -71,7 +72,15 @@ class Requantiser(wiring.Component):
         m = Module()
         c = self.configuration
         go = Signal()
-        group = self.groups.payload
+        asked = self.groups.payload
+        parameters = self.parameters.data
+        if c.read_latency == 1:
+            group, there = asked, self.groups.valid
+        else:
+            group, there = Signal(asked.shape(), reset_less=True), Signal()
+            parameters = Signal(parameters.shape(), reset_less=True)
+            with m.If(go):
+                m.d.sync += [group.eq(asked), there.eq(self.groups.valid), parameters.eq(self.parameters.data)]
         tags = group.tags
         stage = data.StructLayout(
             {"group": group.group.shape(), "plane_first": 1, "plane_last": 1, "flags": group_flags()}
@@ -86,7 +95,7 @@ class Requantiser(wiring.Component):
         ]
         with m.If(go):
             m.d.sync += [
-                valid[0].eq(self.groups.valid),
+                valid[0].eq(there),
                 at[0].group.eq(group.group),
                 at[0].plane_first.eq(tags.plane_first),
                 at[0].plane_last.eq(tags.plane_last),
@@ -107,18 +116,18 @@ class Requantiser(wiring.Component):
         pointer = Signal((c.parameter_depth - 1).bit_length(), reset_less=True)
         m.d.comb += [
             self.parameters.enable.eq(go & self.groups.valid),
-            self.parameters.address.eq(Mux(group.first & tags.rewind, self.first_parameter, pointer)),
+            self.parameters.address.eq(Mux(asked.first & asked.tags.rewind, self.first_parameter, pointer)),
         ]
         with m.If(self.parameters.enable):
             m.d.sync += pointer.eq(self.parameters.address + 1)
 
-        # Sums of planes: read with the parameters, written with the total. A group comes again four groups later at the
-        # soonest (`requantisers` ≤ pe / 4), just after its sum is written.
+        # Sums of planes: read a cycle before the product, written with the total. A group comes again four groups later at
+        # the soonest (`requantisers` ≤ pe / 4), just after its sum is written.
         totals = data.ArrayLayout(signed(SUM_BITS), c.requantisers)
         m.submodules.partial_sums = partial_sums = PartialSums(shape=totals, depth=c.pe // c.requantisers)
         total = Signal(totals, reset_less=True)
         m.d.comb += [
-            partial_sums.read.enable.eq(go & self.groups.valid),
+            partial_sums.read.enable.eq(go & there),
             partial_sums.read.address.eq(group.group),
             partial_sums.write.enable.eq(go & valid[2]),
             partial_sums.write.address.eq(at[2].group),
@@ -127,7 +136,7 @@ class Requantiser(wiring.Component):
 
         factors = _factors(platform)
         for r in range(c.requantisers):
-            parameter = self.parameters.data[r]
+            parameter = parameters[r]
             # The multiplier's registers have no reset, so that they can be those of a DSP block.
             accumulated = Signal(signed(c.acc_bits), name=f"accumulated_{r}", reset_less=True)
             products = [

@@ -338,14 +338,17 @@ class LinkProcessor(wiring.Component):
                 m.d.sync += self.core.eq(a)
 
     def _build_counters(self, m: Module) -> None:
+        # Which one the index names stands in flip-flops: it has been set an instruction before its count is asked for.
         self._wide = Signal()
-        chosen, wide = Signal(WIDE_BITS), Signal()
-        with m.Switch(self._index[2:]):
-            for register in Register:
-                if register >= Register.CYCLES:
-                    with m.Case(register):
-                        counter = self.counters[register.name.lower()]
-                        m.d.comb += [chosen.eq(counter), wide.eq(len(counter) > NARROW_BITS)]
+        chosen, wide = Value.cast(0), Value.cast(0)
+        for register in Register:
+            if register >= Register.CYCLES:
+                counter = self.counters[register.name.lower()]
+                named = Signal(name=f"names_{register.name.lower()}")
+                m.d.sync += named.eq(self._index[2:] == register)
+                chosen |= counter & named.replicate(len(counter))
+                if len(counter) > NARROW_BITS:
+                    wide |= named
         with m.If(self._acts[Action.LATCH]):
             m.d.sync += [self._seen.eq(chosen), self._wide.eq(wide)]
         assert REGISTER_COUNT <= 1 << 6

@@ -99,11 +99,16 @@ class UartTransmitter(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         timer = Signal(range(self.cycles))
+        elapsed, sent = Signal(init=1), Signal(init=1)  # what tells of the timer and of the bits
         bits = Signal(10, init=1)  # what is left to send; the stop bit stays
-        sent = Signal()
-        m.d.comb += [sent.eq(bits[1:] == 0), self.wire.eq(bits[0]), self.i.ready.eq(sent & (timer == 0))]
-        with m.If(timer != 0):
-            m.d.sync += timer.eq(timer - 1)
+        m.d.comb += [self.wire.eq(bits[0]), self.i.ready.eq(sent & elapsed)]
+        with m.If(~elapsed):
+            m.d.sync += [timer.eq(timer - 1), elapsed.eq(timer == 1)]
         with m.Elif(~sent | self.i.valid):
-            m.d.sync += [timer.eq(self.cycles - 1), bits.eq(Mux(sent, Cat(C(0, 1), self.i.payload, C(1, 1)), bits[1:]))]
+            m.d.sync += [
+                timer.eq(self.cycles - 1),
+                elapsed.eq(0),
+                bits.eq(Mux(sent, Cat(C(0, 1), self.i.payload, C(1, 1)), bits[1:])),
+                sent.eq(~sent & (bits[2:] == 0)),
+            ]
         return m

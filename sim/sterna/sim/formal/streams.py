@@ -1,6 +1,7 @@
 """The rule of streams, for every component that sends one: what is offered stays until it is taken."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from amaranth.hdl import Cat, Module
 from amaranth.lib import wiring
@@ -22,6 +23,7 @@ SENDERS: dict[str, Callable[[], wiring.Component]] = {
     "capture": lambda: Capture(configuration=CONFIGURATION),
     "pool": lambda: MaxPool(configuration=CONFIGURATION),
     "requantiser": lambda: Requantiser(configuration=CONFIGURATION),
+    "requantiser behind registers": lambda: Requantiser(configuration=replace(CONFIGURATION, read_latency=2)),
     "scanner": lambda: Scanner(configuration=CONFIGURATION),
     "sequencer": lambda: Sequencer(configuration=CONFIGURATION),
 }
