@@ -130,7 +130,7 @@ class Feeder(wiring.Component):
                     ends.eq(following.ends),
                     passes.eq(following.passes),
                 ]
-        # Written without an enable, which iCE40 would have to make of this one and the reset: a cell more on a long way.
+        # Without an enable, which iCE40 would have to make of this one and the reset: a cell more on a long way.
         turns = self.step & leaving
         m.d.sync += holding.eq((turns & (waiting | enters)) | (~turns & holding))
         with m.If(whole):

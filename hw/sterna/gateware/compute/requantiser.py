@@ -46,8 +46,8 @@ def group_flags() -> data.StructLayout:
 
 
 class Requantiser(wiring.Component):
-    """``requantisers`` multipliers side by side, five stages: parameters, product, sum over planes, shift, clamp. With a
-    ``read_latency`` of two, parameters stand in a register of their own before the product, and groups wait as long.
+    """``requantisers`` multipliers side by side, five stages: parameters, product, sum over planes, shift, clamp. With
+    a ``read_latency`` of two, parameters stand in a register before the product, and groups wait as long.
 
     Parameters are read in order, a word a group, from ``first_parameter`` on with an output that rewinds. Sums of
     planes before the last go to a memory of one output's groups and come back with the next plane: ``b`` is that of the
@@ -121,8 +121,8 @@ class Requantiser(wiring.Component):
         with m.If(self.parameters.enable):
             m.d.sync += pointer.eq(self.parameters.address + 1)
 
-        # Sums of planes: read a cycle before the product, written with the total. A group comes again four groups later at
-        # the soonest (`requantisers` ≤ pe / 4), just after its sum is written.
+        # Sums of planes: read a cycle before the product, written with the total. A group comes again four groups later
+        # at the soonest (`requantisers` ≤ pe / 4), just after its sum is written.
         totals = data.ArrayLayout(signed(SUM_BITS), c.requantisers)
         m.submodules.partial_sums = partial_sums = PartialSums(shape=totals, depth=c.pe // c.requantisers)
         total = Signal(totals, reset_less=True)
