@@ -12,15 +12,17 @@ from sterna.sim.mutation import search
 from sterna.sim.mutation.units import UNITS
 
 RUN = CliRunner()
-MOST_ALIKE = 3
-"""Of twenty: what changes nothing that can be seen from outside, which only a proof tells."""
+FEW = {"link-processor": 8}
+"""Mutants of units whose checks take long; twenty of the others."""
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_the_checks_notice_a_sample_of_mutants(unit):
-    found = search.search(unit, count=20, seed=1, prove=False)
-    assert found.mutants == 20 == found.killed + len(found.survivors)
-    assert len(found.survivors) <= MOST_ALIKE, found.survivors
+    count = FEW.get(unit.name, 20)
+    found = search.search(unit, count=count, seed=1, prove=False)
+    assert found.mutants == count == found.killed + len(found.survivors)
+    # About one in twelve changes nothing that can be seen from outside, which only a proof tells.
+    assert len(found.survivors) <= count // 6, found.survivors
 
 
 def test_what_lives_and_is_no_mutant_is_proved_so():
