@@ -1,7 +1,7 @@
 """A recipe says how a model becomes ternary: declarative, so that presets, files and command lines can hold it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from sterna.quant.estimator import ESTIMATORS
@@ -45,7 +45,7 @@ class LayerRecipe:
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a model is quantised: every layer as ``layers``, but for the first and the last where these are given, and
-    before all, those that a pattern names.
+    before all, those that a pattern names; then with what is ``changed``.
 
     Raises :class:`ConfigurationError` naming the bad value.
     """
@@ -58,6 +58,8 @@ class Recipe:
     named: tuple[tuple[str, LayerRecipe], ...] = ()
     """Shell patterns and recipes; the first that fits a layer's name in the integer network (``conv3``), or the path of
     one of its modules in the float model (``blocks.1.*``), counts."""
+    changed: tuple[tuple[str, tuple[tuple[str, str | int | float], ...]], ...] = ()
+    """Patterns as in ``named`` and fields of :class:`LayerRecipe` that layers have otherwise; the last one counts."""
     pe: int = 8
     """Lanes of the hardware to prune for."""
     simd: int = 4
@@ -74,6 +76,13 @@ class Recipe:
         one's counts. ``names``: its name and paths.
         """
         known = list(names)
+        recipe = self._whole(index, count, known)
+        for pattern, values in self.changed:
+            if any(fnmatchcase(name, pattern) for name in known):
+                recipe = replace(recipe, **dict(values))  # type: ignore[arg-type]
+        return recipe
+
+    def _whole(self, index: int | None, count: int, known: list[str]) -> LayerRecipe:
         for pattern, recipe in self.named:
             if any(fnmatchcase(name, pattern) for name in known):
                 return recipe

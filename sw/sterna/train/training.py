@@ -53,15 +53,17 @@ def _channels_first(images: Tensor) -> Tensor:
 
 def _scheduler(model: QuantisedModel, preset: Preset) -> Callable[[int], None]:
     """Before each epoch: prunes until the target density is reached, blocks being fixed from then on; hardens weights
-    until they are quantised altogether."""
+    until they are quantised altogether; snaps for the rest of the phase, but not before activation steps are set."""
     epochs = preset.quantised_phase.epochs
     pruning = max(1, round(preset.prune_until * epochs))
     hardening = round(preset.harden_until * epochs)
+    snapping = max(1, round(preset.snap_from * epochs))
 
     def advance(epoch: int) -> None:
         if epoch < pruning:
             model.prune((epoch + 1) / pruning)
         model.harden((epoch + 1) / hardening if epoch < hardening else 1.0)
+        model.snap(epoch >= snapping)
 
     return advance
 
