@@ -42,20 +42,29 @@ def test_rows_are_read_by_name_and_what_is_none_is_refused(folder: Path) -> None
 def test_margins_are_what_a_median_is_better_than_it_had_to_be() -> None:
     reach = Reach(least=0.99, below_float=0.001, below_row=("mnist-cnn", 0.005))
     found = aims(reach, HALF, {"mnist-cnn": DENSE})
-    assert [text for text, _ in found] == [
+    assert [aim.text for aim in found] == [
         "≥ 0.99",
         "at most 0.001 worse than fp32",
         "at most 0.005 worse than mnist-cnn",
     ]
-    assert [margin for _, margin in found] == pytest.approx([-0.005, -0.009, -0.002])
+    assert [aim.margin for aim in found] == pytest.approx([-0.005, -0.009, -0.002])
+    assert not any(aim.reached for aim in found)
     assert len(aims(reach, HALF, {})) == 2
 
 
 def test_of_bits_per_byte_less_is_better() -> None:
     text = dataclasses.replace(DENSE, metric="bits per byte", median=2.5, fp32_median=2.3)
     found = aims(Reach(least=2.6, below_float=0.1), text, {})
-    assert found[0][0] == "≤ 2.6"
-    assert [margin for _, margin in found] == pytest.approx([0.1, -0.1])
+    assert found[0].text == "≤ 2.6"
+    assert [aim.margin for aim in found] == pytest.approx([0.1, -0.1])
+    assert [aim.reached for aim in found] == [True, False]
+
+
+def test_equal_is_not_better_but_it_is_at_least() -> None:
+    (better,) = aims(Reach(below_row=("mnist-cnn", 0.0)), DENSE, {"mnist-cnn": DENSE})
+    assert (better.text, better.margin, better.reached) == ("better than mnist-cnn", 0, False)
+    (least,) = aims(Reach(least=DENSE.median), DENSE, {})
+    assert (least.margin, least.reached) == (0, True)
 
 
 def test_the_table_names_shortfalls() -> None:
