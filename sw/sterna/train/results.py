@@ -32,6 +32,11 @@ class Kept:
     weights: int
     command: str
 
+    @property
+    def packed_bytes(self) -> int:
+        """Everything that the model file packs: trits, multipliers, biases, shifts."""
+        return round(self.weights * self.bits_per_weight / 8)
+
 
 def read(folder: Path) -> dict[str, Kept]:
     """All rows kept in a folder, by name. Raises :class:`DataError` naming the file that is none."""
