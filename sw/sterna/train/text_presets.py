@@ -23,10 +23,14 @@ class TextPreset:
     float_phase: Phase
     quantised_phase: Phase
     batch: int = 32
+    snap_from: float = 1.0
+    """As that of :class:`Preset`."""
 
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ConfigurationError(f"batch is {self.batch!r}; allowed: 1 or more")
+        if not 0 < self.snap_from <= 1:
+            raise ConfigurationError(f"snap_from is {self.snap_from!r}; allowed: above 0, at most 1")
 
     @property
     def parameters(self) -> int:

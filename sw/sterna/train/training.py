@@ -19,6 +19,7 @@ from sterna.train.presets import Preset, preset_named
 from sterna.train.progress import Progress
 from sterna.train.reproducible import chosen_device, reproducible
 from sterna.train.run import Batches, Run, run_name
+from sterna.train.snapping import snapping
 
 CHUNK = 500
 """Images that are evaluated at a time."""
@@ -57,13 +58,12 @@ def _scheduler(model: QuantisedModel, preset: Preset) -> Callable[[int], None]:
     epochs = preset.quantised_phase.epochs
     pruning = max(1, round(preset.prune_until * epochs))
     hardening = round(preset.harden_until * epochs)
-    snapping = max(1, round(preset.snap_from * epochs))
 
     def advance(epoch: int) -> None:
         if epoch < pruning:
             model.prune((epoch + 1) / pruning)
         model.harden((epoch + 1) / hardening if epoch < hardening else 1.0)
-        model.snap(epoch >= snapping)
+        model.snap(epoch >= snapping(preset))
 
     return advance
 
