@@ -188,9 +188,9 @@ def preset_named(name: str) -> Preset:
     """The preset of that name. Raises :class:`ConfigurationError` with the known names."""
     from sterna.train.text_presets import TEXT_PRESETS  # which is made of this file's phases
 
+    known = ", ".join(sorted(PRESETS))
+    if name in TEXT_PRESETS:
+        raise ConfigurationError(f"preset {name!r} is one for text; those for images: {known}")
     if name not in PRESETS:
-        known = f"{', '.join(sorted(PRESETS))}; for text: {', '.join(TEXT_PRESETS)}"
-        if name in TEXT_PRESETS:
-            raise ConfigurationError(f"preset {name!r} is one for text; those for images: {', '.join(sorted(PRESETS))}")
-        raise ConfigurationError(f"no preset {name!r}; known: {known}")
+        raise ConfigurationError(f"no preset {name!r}; known: {known}; for text: {', '.join(TEXT_PRESETS)}")
     return PRESETS[name]
