@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 import sterna
+from quant.graphs import Dense, trained
 from quant.models import random_images, random_model
 from sterna.golden import trace
-from sterna.quant import Recipe, export, export_network, prepare
+from sterna.quant import WEIGHT_QUANTISERS, Recipe, export, export_network, prepare
 from sterna.spec.errors import InputError, ModelError
 from sterna.spec.network import InputSpec
 
@@ -184,11 +185,13 @@ def test_a_model_that_has_seen_no_training_batch_is_refused():
         export_network(model.eval(), name="random")
 
 
-def test_weights_that_are_not_finite_are_refused_too():
-    model = random_model(0)
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("weights", sorted(WEIGHT_QUANTISERS))
+def test_weights_that_are_not_finite_are_refused_whatever_quantises_them(weights, value):
+    model = trained(Dense(), weights=weights)
     (_, layer), *_ = model.named_layers()
-    layer.terms[0].weight.data[1, 1] = torch.nan
-    with pytest.raises(ModelError, match="layer 'dense0' channel 1: slope nan"):
+    layer.terms[0].weight.data[1, 1] = value
+    with pytest.raises(ModelError, match="layer 'dense0' has a weight that is not finite"):
         export_network(model, name="random")
 
 

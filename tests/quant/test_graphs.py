@@ -36,6 +36,33 @@ def test_a_graph_of_every_quantiser_is_goldens(weights, kind, act_bits):
     assert_golden_is_the_model(model, images(1, 40))
 
 
+@pytest.mark.parametrize("act_bits", [2, 8])
+@pytest.mark.parametrize("kind", [Dense, Conv])
+@pytest.mark.parametrize("weights", sorted(WEIGHT_QUANTISERS))
+def test_snapped_training_sees_the_integers_of_hardware_and_still_learns(weights, kind, act_bits):
+    model = trained(kind(), weights=weights, act_bits=act_bits, density=0.6)
+    batch = torch.from_numpy(images(2, 40))
+    exact = model.trace(batch)
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+    statistics = [norm.running_mean.clone() for norm in norms]
+    model.train()
+    model.snap()
+    tensors = model._tensors(batch)
+    for name, integers in exact.items():
+        assert torch.equal(tensors[name].integers.permute(0, 2, 3, 1).int(), integers), name
+    outputs = model(batch)
+    loss = sum((y**2).mean() for y in (outputs if isinstance(outputs, tuple) else (outputs,)))
+    loss.backward()
+    for name, layer in model.named_layers():
+        gradients = [term.weight.grad for term in layer.terms if term.trained]
+        assert all(gradient.isfinite().all() and gradient.any() for gradient in gradients), name
+    assert norms
+    assert all(torch.equal(norm.running_mean, mean) for norm, mean in zip(norms, statistics, strict=True))
+    model.snap(False)
+    model(batch)
+    assert not any(torch.equal(norm.running_mean, mean) for norm, mean in zip(norms, statistics, strict=True))
+
+
 @pytest.mark.parametrize("kind", [Dense, Conv])
 def test_each_layer_alone_is_goldens(kind):
     model = trained(kind(), weights="ttq")

@@ -98,6 +98,7 @@ NOT_TEXT = (8, None, True, ["twn"], {}, "unknown")
         *((Recipe, name, NOT_WHOLE) for name in ("pe", "simd")),
         (Recipe, "layers", (None, "twn", {})),
         *((Recipe, name, ("twn", {}, 0)) for name in ("first", "last")),
+        (Recipe, "changed", ([], ("dense0",), (("dense0", 3),), (("dense0", (("bits", 3),)),), ((0, ()),))),
         (Recipe, "named", ([], {}, ("dense0",), (("dense0", {}),), ((0, LayerRecipe()),), (("a", LayerRecipe(), 1),))),
     ],
 )
@@ -110,10 +111,12 @@ def test_every_field_of_a_recipe_is_checked_for_its_type_too(kind, name, values)
 @pytest.mark.parametrize("pattern", ["dense2", "conv*", "", "2", "Dense0"])
 def test_a_recipe_for_a_layer_that_there_is_not_is_refused(pattern):
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
-    recipe = Recipe(named=(("dense0", LayerRecipe()), (pattern, LayerRecipe())))
+    named = Recipe(named=(("dense0", LayerRecipe()), (pattern, LayerRecipe())))
+    changed = Recipe(changed=(("dense0", ()), (pattern, (("act_bits", 4),))))
     text = f"the recipe names a layer {pattern!r}, which the model does not have; it has: dense0 (0), dense1 (1)"
-    with pytest.raises(ConfigurationError, match=re.escape(text)):
-        prepare(model, recipe, SPEC)
+    for recipe in (named, changed):
+        with pytest.raises(ConfigurationError, match=re.escape(text)):
+            prepare(model, recipe, SPEC)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.complex64])

@@ -17,7 +17,7 @@ from sterna.quant import Recipe, export_network
 from sterna.spec.configuration import configuration_named
 from sterna.spec.errors import ConfigurationError
 from sterna.spec.model_file import load_network
-from sterna.train import PRESETS, Mlp, Phase
+from sterna.train import PRESETS, Mlp, Phase, Preset
 from sterna.train.calibration import calibrated, held_back_accuracy, split, trained_twin
 from sterna.train.cycle_budget import DENSITIES, IMAGES, CycleBudget, cycle_budget
 from sterna.train.sensitivity import Sensitivity, sensitivity
@@ -84,12 +84,13 @@ def test_densities_fit_their_budget_and_a_larger_one_prunes_less(budgets: dict[f
         assert len(budgets[75].kept[name]) == len(DENSITIES)
 
 
-def test_the_total_is_the_cycle_models(budgets: dict[float, CycleBudget]) -> None:
+def test_the_total_is_the_cycle_models_of_the_mix(budgets: dict[float, CycleBudget]) -> None:
     with trained_twin(QUICK, 0) as (twin, dataset):
         images = dataset.test_images[:IMAGES].reshape(-1, 64)
-        model = calibrated(twin, QUICK.with_layers(budgets[1e6].layers()).recipe, dataset)
-        network, _ = export_network(model, name="digits")
-        assert model_cycles(network, ICEBREAKER, images).total == pytest.approx(budgets[1e6].total)
+        for budget in budgets.values():
+            model = calibrated(twin, QUICK.with_layers(budget.layers()).recipe, dataset)
+            network, _ = export_network(model, name="digits")
+            assert model_cycles(network, ICEBREAKER, images).total == pytest.approx(budget.total)
 
 
 def test_a_budget_below_the_least_and_another_core_are_refused() -> None:
@@ -105,8 +106,22 @@ def test_layers_change_by_name_and_unknown_fields_are_named() -> None:
     layer = recipe.of_layer(1, 3, ["dense1"])
     assert (layer.weights, layer.act_bits, layer.density) == ("ttq", 4, QUICK.recipe.layers.density)
     assert recipe.of_layer(0, 3, ["dense0"]) == QUICK.recipe.first
+    own = QUICK.recipe.first
+    assert own is not None
+    twice = QUICK.with_layers({"dense0": {"weights": "ttq"}}).with_layers({"dense?": {"act_bits": 4}}).recipe
+    assert twice.of_layer(0, 3, ["dense0"]) == dataclasses.replace(own, weights="ttq", act_bits=4)
     with pytest.raises(ConfigurationError, match="layer 'dense1' has bits; allowed: act_bits, activation, density"):
         QUICK.with_layers({"dense1": {"bits": 3}})
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+def test_layers_that_are_told_what_they_have_stay_what_they_are(preset: Preset) -> None:
+    names = ["a", "b", "c"]
+    before = [preset.recipe.of_layer(k, 3, [name]) for k, name in enumerate(names)]
+    for field in dataclasses.fields(before[0]):
+        told = {name: {field.name: getattr(each, field.name)} for name, each in zip(names, before, strict=True)}
+        recipe = preset.with_layers(told).recipe
+        assert [recipe.of_layer(k, 3, [name]) for k, name in enumerate(names)] == before
 
 
 def test_what_a_pass_writes_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

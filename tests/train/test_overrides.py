@@ -42,7 +42,7 @@ def test_a_last_layer_of_its_own_is_made_from_the_others() -> None:
         (
             "recipe.layer.weights",
             "ttq",
-            "no 'recipe.layer.weights' in a preset: 'layer' is none of first, last, layers",
+            "no 'recipe.layer.weights' in a preset: 'layer' is none of changed, first, last, layers",
         ),
         ("batch.size", 3, "no 'batch.size' in a preset: 'batch' has no fields"),
         ("batch", 2.5, "batch is 2.5; allowed: a value of the kind of 64"),

@@ -6,15 +6,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from sterna.cli.verbs import app
 from sterna.spec.errors import DataError
-from sterna.train.curve import draw, of_task
+from sterna.train.curve import STYLES, draw, family_of, lines, of_task, plot
 from sterna.train.results import Kept, aims, gaps_closed, read, table
 from sterna.train.rows import ROWS, Reach
+from sterna.train.text_presets import TEXT_PRESETS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -74,20 +76,29 @@ def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
 def test_margins_are_what_a_median_is_better_than_it_had_to_be() -> None:
     reach = Reach(least=0.99, below_float=0.001, below_row=("mnist-cnn", 0.005))
     found = aims(reach, HALF, {"mnist-cnn": DENSE})
-    assert [text for text, _ in found] == [
+    assert [aim.text for aim in found] == [
         "≥ 0.99",
         "at most 0.001 worse than fp32",
         "at most 0.005 worse than mnist-cnn",
     ]
-    assert [margin for _, margin in found] == pytest.approx([-0.005, -0.009, -0.002])
+    assert [aim.margin for aim in found] == pytest.approx([-0.005, -0.009, -0.002])
+    assert not any(aim.reached for aim in found)
     assert len(aims(reach, HALF, {})) == 2
 
 
 def test_of_bits_per_byte_less_is_better() -> None:
     text = dataclasses.replace(DENSE, metric="bits per byte", median=2.5, fp32_median=2.3)
     found = aims(Reach(least=2.6, below_float=0.1), text, {})
-    assert found[0][0] == "≤ 2.6"
-    assert [margin for _, margin in found] == pytest.approx([0.1, -0.1])
+    assert found[0].text == "≤ 2.6"
+    assert [aim.margin for aim in found] == pytest.approx([0.1, -0.1])
+    assert [aim.reached for aim in found] == [True, False]
+
+
+def test_equal_is_not_better_but_it_is_at_least() -> None:
+    (better,) = aims(Reach(below_row=("mnist-cnn", 0.0)), DENSE, {"mnist-cnn": DENSE})
+    assert (better.text, better.margin, better.reached) == ("better than mnist-cnn", 0, False)
+    (least,) = aims(Reach(least=DENSE.median), DENSE, {})
+    assert (least.margin, least.reached) == (0, True)
 
 
 def test_the_table_names_shortfalls() -> None:
@@ -125,6 +136,41 @@ def test_curves_are_drawn_and_listed(folder: Path, tmp_path: Path) -> None:
     failed = run(app, ["curve", str(folder), "--data", "digits"])
     assert failed.exit_code == 1
     assert failed.stderr == "sterna: no results of digits; there are some of: mnist\n"
+
+
+def test_the_size_of_the_packed_model_is_listed(folder: Path) -> None:
+    assert DENSE.packed_bytes == 28368 * 2 / 8
+    assert "7092" in CliRunner().invoke(app, ["curve", str(folder)]).stdout
+
+
+def test_every_family_has_its_own_colour_and_marker() -> None:
+    assert {family_of(name) for name in ROWS} < STYLES.keys()
+    colours, markers = zip(*STYLES.values(), strict=True)
+    assert len(set(colours)) == len(set(markers)) == len(STYLES)
+
+
+@pytest.mark.parametrize("dataset", sorted(of_task(read(DOCS / "results"), None)))
+def test_in_a_plot_a_family_keeps_its_colour_between_sizes_and_shares_it_with_none(dataset: str) -> None:
+    rows = of_task(read(DOCS / "results"), dataset)[dataset]
+    for axes in plot(rows).axes:
+        colours: dict[str, set[Any]] = {}
+        for line in axes.containers:
+            colours.setdefault(str(line.get_label()), set()).add(line[0].get_color())
+        assert colours.keys() == {"fp32", *(family_of(kept.row) for kept in rows)}
+        assert all(len(each) == 1 for each in colours.values())
+        assert len(set.union(*colours.values())) == len(colours)
+
+
+def test_a_line_goes_through_the_sizes_of_one_kind_of_topology() -> None:
+    tasks = of_task(read(DOCS / "results"), None)
+    sizes = {family: [point.size for point in points] for family, points in lines(tasks["tinyshakespeare"])}
+    assert (
+        sizes["fp32"]
+        == sizes["twn"]
+        == [TEXT_PRESETS[f"text-bytelm-{n}"].parameters for n in ("30k", "100k", "300k", "1m")]
+    )
+    presets = [[point.preset for point in points] for family, points in lines(tasks["mnist"]) if family == "twn"]
+    assert sorted(presets) == [["mnist-cnn"], ["mnist-tfc", "mnist-sfc"]]
 
 
 def test_no_results_at_all_are_one_line(tmp_path: Path) -> None:

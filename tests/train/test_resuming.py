@@ -17,6 +17,7 @@ from sterna.spec.model_file import network_to_bytes
 from sterna.spec.values import MAX_SEED
 from sterna.train import PRESETS, Mlp, Phase, Preset, Progress, train
 from sterna.train.reproducible import CUBLAS, chosen_device, reproducible
+from sterna.train.text_presets import TEXT_PRESETS
 
 QUICK = dataclasses.replace(
     PRESETS["digits-mlp"],
@@ -26,6 +27,7 @@ QUICK = dataclasses.replace(
     quantised_phase=Phase(epochs=3, learning_rate=1e-2),
     distillation=0.5,
     harden_until=0.7,
+    snap_from=0.6,
 )
 
 
@@ -143,6 +145,21 @@ def test_what_is_no_seed_is_refused(seed: Any) -> None:
         train(QUICK, seed)
     with reproducible(MAX_SEED, 1):
         pass
+
+
+@pytest.mark.parametrize(("share", "first"), [(1.0, 6), (0.5, 3), (0.01, 1)])
+def test_training_is_snapped_from_its_epoch_on(share: float, first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[bool] = []
+    monkeypatch.setattr("sterna.quant.model.QuantisedModel.snap", lambda _, exact: told.append(exact))
+    train(dataclasses.replace(QUICK, quantised_phase=Phase(epochs=6, learning_rate=1e-3), snap_from=share))
+    assert told == [epoch >= first for epoch in range(6)]
+
+
+def test_a_share_to_snap_from_is_between_none_and_all() -> None:
+    for share in (0, 1.1):
+        for preset in (QUICK, TEXT_PRESETS["text-bytelm-30k"]):
+            with pytest.raises(ConfigurationError, match=f"snap_from is {share}; allowed: above 0, at most 1"):
+                dataclasses.replace(preset, snap_from=share)
 
 
 def test_weights_harden_from_float_to_quantised(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,3 +134,17 @@ def test_exporting_twice_gives_the_same_bytes_and_before_training_it_is_refused(
 
 def arrays(host: Transformer) -> tuple[npt.NDArray[np.floating], ...]:
     return host.embedding, host.positions, host.gains, host.steps
+
+
+def test_snapped_training_gives_the_logits_of_evaluation() -> None:
+    model, _ = trained(RECIPES["several planes, pruned"])
+    text = torch.from_numpy(TEXT[:16].copy())[None]
+    exact = model(text)
+    model.train()
+    assert not torch.allclose(model(text), exact, atol=1e-3)
+    model.snap()
+    logits = model(text)
+    assert torch.allclose(logits, exact, atol=1e-4)
+    logits.square().mean().backward()
+    weights = [term.weight for _, layer in model.core.named_layers() for term in layer.terms]
+    assert all(weight.grad is not None and weight.grad.any() for weight in weights)

@@ -19,7 +19,7 @@ def curve(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for DATA.svg, one a data set.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the metric against bits per weight and against weights, of rows that `sterna bench train --keep` kept."""
+    """Show the metric against bits per weight, size and packed bytes, of rows that `sterna bench train --keep` kept."""
     from sterna.train.curve import draw, of_task
     from sterna.train.results import read
 
@@ -38,8 +38,8 @@ def curve(
         return
     for name, rows in tasks.items():
         ordered = sorted(rows, key=lambda kept: (kept.weights, kept.bits_per_weight))
-        print_table(f"{name}: {rows[0].metric}", ["row", "weights", "bits each", "median", "spread", "fp32"], [
-            [kept.row, str(kept.weights), f"{kept.bits_per_weight:.3f}", f"{kept.median:.4f}",
+        print_table(f"{name}: {rows[0].metric}", ["row", "weights", "bits each", "bytes", "median", "spread", "fp32"], [
+            [kept.row, str(kept.weights), f"{kept.bits_per_weight:.3f}", str(kept.packed_bytes), f"{kept.median:.4f}",
              f"{min(kept.accuracy):.4f}…{max(kept.accuracy):.4f}", f"{kept.fp32_median:.4f}"]
             for kept in ordered
         ])  # fmt: skip

@@ -3,13 +3,13 @@
     from sterna.quant import LayerRecipe, Recipe, export_network, prepare
     model = prepare(float_model, Recipe(layers=LayerRecipe(density=0.35)), dataset.input)
     ...                                             # train it like any torch module; model.prune(progress) now and then
+    model.snap()                                    # if it is to see the requantiser's integers at the end
     network, report = export_network(model.eval(), name="digits")
     assert report.differing == 0
 
 One method per file, each with its paper: ``twn``, ``ttq``, ``bitnet``, ``binary``, ``power_of_three`` and ``digits``
-(weights), ``lsq`` and
-``gxnor`` (activations), ``prune`` (blocks), ``estimator`` (straight-through gradients). ``float_graph`` reads
-the float model, ``requantiser`` says why integers compute what the model does.
+(weights), ``lsq`` and ``gxnor`` (activations), ``prune`` (blocks), ``estimator`` (straight-through gradients).
+``float_graph`` reads the float model, ``requantiser`` says why integers compute what the model does.
 """
 
 from sterna.quant.export import ExportReport, LayerReport, export, export_network

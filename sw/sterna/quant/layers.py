@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sterna.quant.estimator import estimated
+from sterna.quant.estimator import estimated, straight_through
 from sterna.quant.prune import banks, block_mask, density_at
 from sterna.quant.quantisers import ACTIVATION_QUANTISERS, WEIGHT_QUANTISERS
 from sterna.quant.recipe import LayerRecipe, Recipe
@@ -115,6 +115,7 @@ class QuantisedTerm(nn.Module):
         self.density = layer.density
         self.estimator = layer.estimator
         self.hardness = 1.0
+        self.frozen = False
         self.pe, self.simd = recipe.pe, recipe.simd
         weight = term.weight.detach().clone()
         if term.scale is None:
@@ -151,6 +152,8 @@ class QuantisedTerm(nn.Module):
         assert total is not None
         if self.bias is not None:
             total = total + self.bias[:, None, None]
+        if self.norm is not None:
+            self.norm.train(self.training and not self.frozen)
         if isinstance(self.norm, nn.BatchNorm1d):
             normed: Tensor = self.norm(total.flatten(1))
             return normed.reshape(total.shape)
@@ -166,12 +169,12 @@ class QuantisedTerm(nn.Module):
     def affine(self) -> tuple[Tensor, Tensor]:
         """Gain and shift, float64 (out,), that bias and BatchNorm give in evaluation mode."""
         gain = torch.ones(len(self.weight), dtype=torch.float64)
-        shift = torch.zeros_like(gain) if self.bias is None else self.bias.double()
+        shift = torch.zeros_like(gain) if self.bias is None else self.bias.double().cpu()
         if self.norm is not None:
             assert self.norm.running_mean is not None
             assert self.norm.running_var is not None
-            gain = self.norm.weight.double() / torch.sqrt(self.norm.running_var.double() + self.norm.eps)
-            shift = (shift - self.norm.running_mean.double()) * gain + self.norm.bias.double()
+            gain = self.norm.weight.double().cpu() / torch.sqrt(self.norm.running_var.double().cpu() + self.norm.eps)
+            shift = (shift - self.norm.running_mean.double().cpu()) * gain + self.norm.bias.double().cpu()
         return gain, shift
 
 
@@ -185,6 +188,7 @@ class QuantisedLayer(nn.Module):
         self.pe = recipe.pe
         self.pool = layer.pool
         self.trained = layer.trained
+        self.exact = False
         self._terms = nn.ModuleList(QuantisedTerm(term, layer_recipe, recipe) for term in layer.terms)
         self.activation = ACTIVATION_QUANTISERS[layer_recipe.activation](
             layer_recipe.act_bits, relu=layer.relu, clamp=layer.clamp
@@ -207,21 +211,30 @@ class QuantisedLayer(nn.Module):
         for term in self.terms:
             term.hardness = share if term.trained else 1.0
 
+    def snap(self, exact: bool) -> None:
+        """Whether training sees exactly what hardware does: see :meth:`QuantisedModel.snap`."""
+        self.exact = exact
+        for term in self.terms:
+            term.frozen = exact
+
     def forward(self, tensors: Mapping[str, Signal]) -> Signal:
+        low, high = self.activation.low, self.activation.high
         if not self.training:
-            return self._evaluate(tensors)
+            return Signal(self._pooled(self._evaluated(tensors)), self.activation.step.double(), low, high)
         first, *others = (term(tensors) for term in self.terms)
         integers, step = self.activation(sum(others, first))
-        return Signal(self._pooled(integers), step, self.activation.low, self.activation.high)
+        if self.exact:
+            integers = straight_through(self._evaluated(tensors).float(), integers)
+        return Signal(self._pooled(integers), step, low, high)
 
     @torch.no_grad()
-    def _evaluate(self, tensors: Mapping[str, Signal]) -> Signal:
+    def _evaluated(self, tensors: Mapping[str, Signal]) -> Tensor:
+        """The integers that hardware gives, float64, not pooled yet."""
         folded = self.fold(tensors)
-        total = torch.from_numpy(folded.fixed.offset)[:, None, None]
+        total = torch.from_numpy(folded.fixed.offset)[:, None, None].to(self.activation.step.device)
         for window, weight in self._joined(folded):
-            total = total + window.apply(tensors[window.source].integers, weight)
-        q = torch.clip(torch.floor(total), folded.minimum, folded.maximum)
-        return Signal(self._pooled(q), self.activation.step.double(), folded.minimum, folded.maximum)
+            total = total + window.apply(tensors[window.source].integers.double(), weight.to(total.device))
+        return torch.clip(torch.floor(total), folded.minimum, folded.maximum)
 
     @staticmethod
     def _joined(folded: FoldedLayer) -> list[tuple[Window, Tensor]]:
@@ -247,7 +260,9 @@ class QuantisedLayer(nn.Module):
         """
         if not self.activation.initialised:
             raise ModelError("an activation step is not set; run a batch in training mode first")
-        step = self.activation.step.double()
+        if not all(torch.isfinite(term.weight).all() for term in self.terms):
+            raise ModelError(f"layer {self.name!r} has a weight that is not finite")
+        step = self.activation.step.double().cpu()
         offset = torch.zeros((), dtype=torch.float64)
         planes = []
         for term in self.terms:
@@ -257,8 +272,8 @@ class QuantisedLayer(nn.Module):
             for at, window in enumerate(term.windows):
                 source = tensors[window.source]
                 for scale, parts in weights:
-                    slope = (scale.double() * gain * source.step.double() / step).numpy()
-                    trits = torch.nan_to_num(parts[at]).to(torch.int8).numpy()
+                    slope = (scale.double().cpu() * gain * source.step.double().cpu() / step).numpy()
+                    trits = torch.nan_to_num(parts[at]).to(torch.int8).cpu().numpy()
                     bounds = accumulator_bounds(trits, source.low, source.high, window.padding)
                     planes.append(FoldedPlane(window, trits, slope, *bounds))
         slopes = np.array([plane.slope for plane in planes])

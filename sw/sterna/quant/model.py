@@ -63,6 +63,14 @@ class QuantisedModel(nn.Module):
         for _, layer in self.named_layers():
             layer.harden(share)
 
+    def snap(self, exact: bool = True) -> None:
+        """Whether training sees exactly what hardware does: BatchNorm by its running statistics, which no longer move,
+        and every layer's integers as the requantiser gives them; gradients are those of the layer's float arithmetic.
+        Wants activation steps that are set, as after a batch without it.
+        """
+        for _, layer in self.named_layers():
+            layer.snap(exact)
+
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         tensors = self._tensors(images)
         results = tuple(_answer(tensors[name].integers * tensors[name].step) for name in self.outputs)

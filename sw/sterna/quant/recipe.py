@@ -1,7 +1,7 @@
 """A recipe says how a model becomes ternary: declarative, so that presets, files and command lines can hold it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 
 from sterna.quant.estimator import ESTIMATORS
@@ -48,7 +48,7 @@ class LayerRecipe:
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a model is quantised: every layer as ``layers``, but for the first and the last where these are given, and
-    before all, those that a pattern names.
+    before all, those that a pattern names; then with what is ``changed``.
 
     Raises :class:`ConfigurationError` naming the bad value.
     """
@@ -61,6 +61,8 @@ class Recipe:
     named: tuple[tuple[str, LayerRecipe], ...] = ()
     """Shell patterns and recipes; the first that fits a layer's name in the integer network (``conv3``), or the path of
     one of its modules in the float model (``blocks.1.*``), counts."""
+    changed: tuple[tuple[str, tuple[tuple[str, str | int | float], ...]], ...] = ()
+    """Patterns as in ``named`` and fields of :class:`LayerRecipe` that layers have otherwise; the last one counts."""
     pe: int = 8
     """Lanes of the hardware to prune for."""
     simd: int = 4
@@ -75,16 +77,19 @@ class Recipe:
             _require(right, f"{name} is {value!r}; allowed: a LayerRecipe{' or None' if optional else ''}")
         pairs = isinstance(self.named, tuple) and all(map(_is_named, self.named))
         _require(pairs, f"named is {self.named!r}; allowed: a tuple of pairs, each a pattern and a LayerRecipe")
+        pairs = isinstance(self.changed, tuple) and all(map(_is_changed, self.changed))
+        allowed = "a tuple of pairs, each a pattern and a tuple of fields of a LayerRecipe with their values"
+        _require(pairs, f"changed is {self.changed!r}; allowed: {allowed}")
 
     def check_names(self, layers: Mapping[str, Iterable[str]]) -> None:
-        """Raises :class:`ConfigurationError` for a pattern of ``named`` that fits none of a model's layers.
+        """Raises :class:`ConfigurationError` for a pattern that fits none of a model's layers.
 
         ``layers``: names, and of each the paths of its modules in the float model.
         """
         known = {name: [path for path in paths if path] for name, paths in layers.items()}
         everything = [each for name, paths in known.items() for each in (name, *paths)]
         listed = ", ".join(f"{name} ({', '.join(paths)})" if paths else name for name, paths in known.items())
-        for pattern, _ in self.named:
+        for pattern, _ in (*self.named, *self.changed):
             fits = any(fnmatchcase(each, pattern) for each in everything)
             _require(fits, f"the recipe names a layer {pattern!r}, which the model does not have; it has: {listed}")
 
@@ -95,6 +100,13 @@ class Recipe:
         one's counts. ``names``: its name and paths.
         """
         known = list(names)
+        recipe = self._whole(index, count, known)
+        for pattern, values in self.changed:
+            if any(fnmatchcase(name, pattern) for name in known):
+                recipe = replace(recipe, **dict(values))  # type: ignore[arg-type]
+        return recipe
+
+    def _whole(self, index: int | None, count: int, known: list[str]) -> LayerRecipe:
         for pattern, recipe in self.named:
             if any(fnmatchcase(name, pattern) for name in known):
                 return recipe
@@ -110,4 +122,13 @@ def _is_named(pair: object) -> bool:
     match pair:
         case (str(), LayerRecipe()):
             return True
+    return False
+
+
+def _is_changed(pair: object) -> bool:
+    """Whether it is an entry of :attr:`Recipe.changed`."""
+    known = {field.name for field in fields(LayerRecipe)}
+    match pair:
+        case (str(), tuple(values)):
+            return all(isinstance(each, tuple) and len(each) == 2 and each[0] in known for each in values)
     return False

@@ -2,15 +2,17 @@
 
 Every layer's cycles are modelled at a row of densities, on held-back images; a layer's loss is the share of its
 weights' magnitude that pruning takes. From full density on, the layer that loses least for a cycle saved goes one step
-down, until the sum fits.
+down, until the sum fits; then the mix is modelled as a whole.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from sterna.compiler import model_cycles
+from sterna.compiler.cycle_model import CycleEstimate
 from sterna.quant import QuantisedModel, export_network
 from sterna.spec.configuration import Configuration
 from sterna.spec.errors import ConfigurationError
@@ -55,22 +57,32 @@ def cycle_budget(
         images = dataset.test_images[:IMAGES].reshape(-1, dataset.test_images[0].size)
         found: list[dict[str, float]] = []
         kept: list[dict[str, float]] = []
-        for density in DENSITIES:
-            names = [name for name, layer in calibrated(twin, recipe, dataset).named_layers() if layer.trained]
-            pruned = preset.with_layers({name: {"density": density} for name in names})
+        names = [name for name, layer in calibrated(twin, recipe, dataset).named_layers() if layer.trained]
+
+        def modelled(densities: Mapping[str, float]) -> tuple[CycleEstimate, QuantisedModel]:
+            pruned = preset.with_layers({name: {"density": density} for name, density in densities.items()})
             model = calibrated(twin, pruned.recipe, dataset)
             network, _ = export_network(model, name=preset.name)
-            found.append(model_cycles(network, configuration, images).layers)
+            return model_cycles(network, configuration, images), model
+
+        for density in DENSITIES:
+            estimate, model = modelled(dict.fromkeys(names, density))
+            found.append(estimate.layers)
             kept.append(_kept(model))
-    others = sum(count for name, count in found[0].items() if name not in kept[0])
-    per_layer = {name: tuple(each[name] for each in found) for name in kept[0]}
-    shares = {name: tuple(each[name] for each in kept) for name in kept[0]}
-    steps = _chosen(per_layer, shares, cycles - others)
-    total = others + sum(per_layer[name][step] for name, step in steps.items())
-    if total > cycles:
-        raise ConfigurationError(f"budget is {cycles:.0f} cycles; the least there is: {total:.0f}")
-    densities = {name: DENSITIES[step] for name, step in steps.items()}
-    return CycleBudget(cycles=per_layer, kept=shares, densities=densities, total=total)
+        per_layer = {name: tuple(each[name] for each in found) for name in names}
+        shares = {name: tuple(each[name] for each in kept) for name in names}
+        # What a layer takes depends a little on the zeros that the others, at their densities, leave it: where the mix
+        # as a whole does not fit, by so much less is chosen anew.
+        most = cycles - sum(count for name, count in found[0].items() if name not in names)
+        while True:
+            steps = _chosen(per_layer, shares, most)
+            densities = {name: DENSITIES[step] for name, step in steps.items()}
+            total = modelled(densities)[0].total
+            if total <= cycles:
+                return CycleBudget(cycles=per_layer, kept=shares, densities=densities, total=total)
+            if all(step == len(DENSITIES) - 1 for step in steps.values()):
+                raise ConfigurationError(f"budget is {cycles:.0f} cycles; the least there is: {total:.0f}")
+            most = sum(per_layer[name][step] for name, step in steps.items()) - (total - cycles)
 
 
 def _chosen(cycles: dict[str, tuple[float, ...]], kept: dict[str, tuple[float, ...]], budget: float) -> dict[str, int]:

@@ -56,20 +56,25 @@ class Preset:
     harden_until: float = 0.0
     """Share of the quantised phase over which weights move from their float values to the quantised ones; 0: they are
     quantised at once."""
+    snap_from: float = 1.0
+    """Share of the quantised phase after which training sees what hardware does, bit for bit: see
+    :meth:`sterna.quant.QuantisedModel.snap`."""
 
     def with_layers(self, layers: Mapping[str, Mapping[str, str | int | float]]) -> "Preset":
         """The preset with layers of the integer network changed, by name: fields of :class:`LayerRecipe` and their
-        values, such as a sensitivity pass or a budget of cycles gives; what is not given is as in ``recipe.layers``.
+        values, such as a sensitivity pass or a budget of cycles gives; what is not given stays as it is.
         Raises :class:`ConfigurationError`.
         """
         known = {field.name for field in dataclasses.fields(LayerRecipe)}
-        named = []
+        changed = []
         for name, values in layers.items():
             if not values.keys() <= known:
                 wrong = ", ".join(sorted(values.keys() - known))
                 raise ConfigurationError(f"layer {name!r} has {wrong}; allowed: {', '.join(sorted(known))}")
-            named.append((name, dataclasses.replace(self.recipe.layers, **values)))  # type: ignore[arg-type]
-        return dataclasses.replace(self, recipe=dataclasses.replace(self.recipe, named=(*named, *self.recipe.named)))
+            dataclasses.replace(self.recipe.layers, **values)  # type: ignore[arg-type] # raises on bad values
+            changed.append((name, tuple(values.items())))
+        recipe = dataclasses.replace(self.recipe, changed=(*self.recipe.changed, *changed))
+        return dataclasses.replace(self, recipe=recipe)
 
     def __post_init__(self) -> None:
         def check(name: str, ok: bool, allowed: str) -> None:
@@ -81,6 +86,7 @@ class Preset:
         check("temperature", is_number(self.temperature) and self.temperature > 0, "above 0")
         check("prune_until", is_number(self.prune_until) and 0 < self.prune_until <= 1, "above 0, at most 1")
         check("harden_until", is_number(self.harden_until) and 0 <= self.harden_until < 1, "0 or more, below 1")
+        check("snap_from", is_number(self.snap_from) and 0 < self.snap_from <= 1, "above 0, at most 1")
 
 
 PRESETS = {

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 from sterna.spec.errors import DataError
 from sterna.spec.values import is_count, is_number
@@ -31,6 +32,11 @@ class Kept:
     """Of each seed's float model."""
     weights: int
     command: str
+
+    @property
+    def packed_bytes(self) -> int:
+        """Everything that the model file packs: trits, multipliers, biases, shifts."""
+        return round(self.weights * self.bits_per_weight / 8)
 
 
 def read(folder: Path) -> dict[str, Kept]:
@@ -66,22 +72,37 @@ def _checked(kept: Kept) -> Kept:
     return kept
 
 
-def aims(reach: Reach, kept: Kept, others: Mapping[str, Kept]) -> list[tuple[str, float]]:
-    """What a row should reach, in words, and by how much its median is better than that (negative: falls short).
+class Aim(NamedTuple):
+    """Something that a row should reach."""
+
+    text: str
+    margin: float
+    """By how much its median is better than that; negative: falls short."""
+    strict: bool = False
+    """Whether a margin of 0 falls short, too."""
+
+    @property
+    def reached(self) -> bool:
+        return self.margin > 0 or (self.margin == 0 and not self.strict)
+
+
+def aims(reach: Reach, kept: Kept, others: Mapping[str, Kept]) -> list[Aim]:
+    """What a row should reach.
 
     An aim beside a row that was not kept is left out.
     """
     better = -1 if kept.metric in LOWER_IS_BETTER else 1
     found = []
     if reach.least is not None:
-        found.append((f"{'≤' if better < 0 else '≥'} {reach.least:.4g}", better * (kept.median - reach.least)))
+        found.append(Aim(f"{'≤' if better < 0 else '≥'} {reach.least:.4g}", better * (kept.median - reach.least)))
     if reach.below_float is not None:
         margin = better * (kept.median - kept.fp32_median) + reach.below_float
-        found.append((f"at most {reach.below_float:.4g} worse than fp32", margin))
+        found.append(Aim(f"at most {reach.below_float:.4g} worse than fp32", margin))
     if reach.below_row is not None and reach.below_row[0] in others:
         name, loss = reach.below_row
         margin = better * (kept.median - others[name].median) + loss
-        found.append((f"at most {loss:.4g} worse than {name}" if loss else f"better than {name}", margin))
+        text = f"at most {loss:.4g} worse than {name}" if loss else f"better than {name}"
+        found.append(Aim(text, margin, strict=not loss))
     return found
 
 
@@ -98,8 +119,8 @@ def table(results: Mapping[str, Kept]) -> str:
         cells = [
             f"`{name}`", f"{kept.dataset}, {kept.metric}", f"**{kept.median:.4f}** ({seeds})",
             f"{kept.fp32_median:.4f}", f"{kept.weights} × {kept.bits_per_weight:.2f}",
-            "; ".join(text for text, _ in reached),
-            "; ".join(f"{margin:+.4f}{'' if margin >= 0 else ' short'}" for _, margin in reached),
+            "; ".join(aim.text for aim in reached),
+            "; ".join(f"{aim.margin:+.4f}{'' if aim.reached else ' short'}" for aim in reached),
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -17,7 +17,7 @@ class Reach:
     below_float: float | None = None
     """Most that it may lie below the median of the float twins."""
     below_row: tuple[str, float] | None = None
-    """Most that it may lie below another row's median; negative: it should lie above."""
+    """Most that it may lie below another row's median; 0: it should be better, which equal is not."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sterna.quant import LayerRecipe, Recipe
 from sterna.spec.errors import ConfigurationError
-from sterna.spec.values import is_count
+from sterna.spec.values import is_count, is_number
 from sterna.train.presets import Phase
 from sterna.train.topologies import ByteTransformer
 
@@ -25,10 +25,14 @@ class TextPreset:
     float_phase: Phase
     quantised_phase: Phase
     batch: int = 32
+    snap_from: float = 1.0
+    """As that of :class:`Preset`."""
 
     def __post_init__(self) -> None:
         if not is_count(self.batch):
             raise ConfigurationError(f"batch is {self.batch!r}; allowed: 1 or more")
+        if not (is_number(self.snap_from) and 0 < self.snap_from <= 1):
+            raise ConfigurationError(f"snap_from is {self.snap_from!r}; allowed: above 0, at most 1")
 
     @property
     def parameters(self) -> int:

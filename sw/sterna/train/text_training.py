@@ -20,6 +20,7 @@ from sterna.spec.network import IntegerNetwork
 from sterna.train.progress import Progress
 from sterna.train.reproducible import chosen_device, reproducible
 from sterna.train.run import Run, run_name
+from sterna.train.snapping import snapping
 from sterna.train.text_presets import EPOCH, TextPreset
 from sterna.train.transformer import QuantisedTransformer, export_transformer, prepare_transformer
 
@@ -79,8 +80,12 @@ def train_text(
         run.phase("reference", reference, preset.quantised_phase, lambda x, y: _nats(reference, x, y), batches)
         model = prepare_transformer(twin.cpu(), preset.recipe).to(where)
         epochs = preset.quantised_phase.epochs
-        run.phase("quantised", model, preset.quantised_phase, lambda x, y: _nats(model, x, y), batches,
-                  lambda epoch: model.prune(min(1.0, 2 * (epoch + 1) / epochs)))  # fmt: skip
+
+        def schedule(epoch: int) -> None:
+            model.prune(min(1.0, 2 * (epoch + 1) / epochs))
+            model.snap(epoch >= snapping(preset))
+
+        run.phase("quantised", model, preset.quantised_phase, lambda x, y: _nats(model, x, y), batches, schedule)
         reference.cpu()
         model.cpu()
         float_bits, integer_bits = (held_out_bits(each, text.test, length - 1) for each in (reference, model))

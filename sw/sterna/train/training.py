@@ -20,6 +20,7 @@ from sterna.train.presets import Preset, preset_named
 from sterna.train.progress import Progress
 from sterna.train.reproducible import chosen_device, reproducible
 from sterna.train.run import Batches, Run, run_name
+from sterna.train.snapping import snapping
 
 CHUNK = 500
 """Images that are evaluated at a time."""
@@ -54,7 +55,7 @@ def _channels_first(images: Tensor) -> Tensor:
 
 def _scheduler(model: QuantisedModel, preset: Preset) -> Callable[[int], None]:
     """Before each epoch: prunes until the target density is reached, blocks being fixed from then on; hardens weights
-    until they are quantised altogether."""
+    until they are quantised altogether; snaps for the rest of the phase, but not before activation steps are set."""
     epochs = preset.quantised_phase.epochs
     pruning = max(1, round(preset.prune_until * epochs))
     hardening = round(preset.harden_until * epochs)
@@ -63,6 +64,7 @@ def _scheduler(model: QuantisedModel, preset: Preset) -> Callable[[int], None]:
         if epoch < pruning:
             model.prune((epoch + 1) / pruning)
         model.harden((epoch + 1) / hardening if epoch < hardening else 1.0)
+        model.snap(epoch >= snapping(preset))
 
     return advance
 

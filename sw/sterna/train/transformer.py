@@ -51,6 +51,10 @@ class QuantisedTransformer(TransformerModule):
         """Prunes every linear layer along the schedule of its target density; ``progress`` 0…1."""
         self.core.prune(progress)
 
+    def snap(self, exact: bool = True) -> None:
+        """Whether training sees exactly what the linear layers give on hardware: :meth:`QuantisedModel.snap`."""
+        self.core.snap(exact)
+
     def linear(self, x: Tensor, *names: str) -> Tensor:
         layers = dict(self.core.named_layers())
         scale = x.detach().abs().amax(1, keepdim=True).clamp(min=SMALLEST) / LEVEL
