@@ -119,3 +119,101 @@ def test_text_is_trained_into_two_files(tmp_path: Path, monkeypatch: pytest.Monk
     found = json.loads(sterna(*arguments, "--json").stdout)
     assert found["bits_per_byte"].keys() == {"float", "golden"}
     fails("--layers is for presets of images", *arguments, "--layers", model)
+
+
+def never(*_: object, **__: object) -> None:
+    raise AssertionError("trained")
+
+
+BAD_INPUTS: list[tuple[str, tuple[str, ...]]] = [
+    ("batch is 2000; allowed: 2…1343", ("--set", "batch=2000")),
+    ("learning_rate of a phase is -1.0; allowed: above 0", ("--set", "float_phase.learning_rate=-1")),
+    ("learning_rate of a phase is nan; allowed: above 0", ("--set", "float_phase.learning_rate=NaN")),
+    ("epochs of a phase is 0; allowed: 1 or more", ("--set", "quantised_phase.epochs=0")),
+    ("noise of the augmentation is -1.0; allowed: 0 or more", ("--set", "augmentation.noise=-1")),
+    ("topology.hidden is 32; allowed: a list, such as [256, 240]", ("--set", "topology.hidden=32")),
+    ("act_bits is '8'; allowed: 2…8", ("--layers", '{"dense0": {"act_bits": "8"}}')),
+    ("act_bits is 4.0; allowed: 2…8", ("--layers", '{"dense0": {"act_bits": 4.0}}')),
+    ("weights is ['digits3']; allowed: binary", ("--layers", '{"dense0": {"weights": ["digits3"]}}')),
+    ("density is True; allowed: above 0", ("--layers", '{"dense0": {"density": true}}')),
+    ("names a layer 'dense7', which the model does not have", ("--layers", '{"dense7": {"act_bits": 8}}')),
+    ("--output is FOLDER, which is a folder; allowed: a file", ("--output", "FOLDER")),
+    ("--checkpoint is FOLDER, which is a folder; allowed: a file", ("--checkpoint", "FOLDER")),
+    ("--metrics is FOLDER, which is a folder; allowed: a file", ("--metrics", "FOLDER")),
+    ("--plots is FILE, which is a file; allowed: a folder", ("--plots", "FILE")),
+    ("--output and --checkpoint are both ", ("--output", "FILE", "--checkpoint", "FOLDER/../file")),
+    ("--output and --metrics are both FILE", ("--output", "FILE", "--metrics", "FILE")),
+    ("--checkpoint and --metrics are both FILE", ("--checkpoint", "FILE", "--metrics", "FILE")),
+    ("--layers and --output are both LAYERS", ("--layers", "{}", "--output", "LAYERS")),
+    ("--output is FILE/m.safetensors, but FILE cannot be made: ", ("--output", "FILE/m.safetensors")),
+]
+
+
+@pytest.mark.parametrize(("message", "options"), BAD_INPUTS, ids=[" ".join(options) for _, options in BAD_INPUTS])
+def test_a_bad_input_is_one_line_before_any_training(
+    message: str, options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sterna.train import run
+
+    monkeypatch.setattr(run, "run_phase", never)
+    places = {"FOLDER": tmp_path / "folder", "FILE": tmp_path / "file", "LAYERS": tmp_path / "layers.json"}
+    places["FOLDER"].mkdir()
+    places["FILE"].write_text("before")
+
+    def placed(text: str) -> str:
+        if text.startswith("{"):
+            places["LAYERS"].write_text(text)
+            return str(places["LAYERS"])
+        for name, path in places.items():
+            text = text.replace(name, str(path))
+        return text
+
+    arguments = [placed(option) for option in options]
+    output = () if "--output" in options else ("-o", tmp_path / "m.safetensors")
+    fails(placed(message), "train", "digits-mlp", *QUICK, *arguments, *output)
+    assert places["FILE"].read_text() == "before"
+
+
+@pytest.mark.parametrize(
+    ("message", "options"),
+    [
+        ("epochs of a phase is 0; allowed: 1 or more", ("--set", "quantised_phase.epochs=0")),
+        ("batch is 0; allowed: 1 or more", ("--set", "batch=0")),
+        ("--output is FOLDER, which is a folder", ("--output", "FOLDER")),
+        ("its host's part is FOLDER/m.host.safetensors, which is a folder", ("--output", "FOLDER/m.safetensors")),
+        ("host's part and --checkpoint are both", ("--output", "a", "--checkpoint", "a.host.safetensors")),
+        ("--plots is FILE, which is a file", ("--plots", "FILE")),
+    ],
+)
+def test_a_bad_input_for_text_is_one_line_before_any_training(
+    message: str, options: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sterna.train import text_training
+
+    monkeypatch.setattr(text_training, "load_text", never)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder" / "m.host.safetensors").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    arguments = [option.replace("FOLDER", "folder").replace("FILE", "file") for option in options]
+    fails(message.replace("FOLDER", "folder").replace("FILE", "file"), "train", "text-bytelm-30k", *arguments)
+
+
+def test_passes_over_layers_refuse_their_output_and_texts_presets_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sterna.train import run
+
+    monkeypatch.setattr(run, "run_phase", never)
+    for verb in ("sensitivity", "budget"):
+        fails(f"--output is {tmp_path}, which is a folder", verb, "digits-mlp", "-o", tmp_path)
+        fails("preset 'text-bytelm-30k' is one for text", verb, "text-bytelm-30k")
+
+
+def test_bits_are_counted_for_each_trained_weight_as_a_row_counts_them(tmp_path: Path, quick_row: str) -> None:
+    row = json.loads(sterna("bench", "train", "--row", quick_row, "--seeds", "0", "--json").stdout)
+    arguments = ("train", "digits-mlp", "--set", "float_phase.epochs=1", "--set", "quantised_phase.epochs=1",
+                 "--set", "recipe.layers.weights=digits2", "-o", tmp_path / "some" / "m.safetensors")  # fmt: skip
+    found = json.loads(sterna(*arguments, "--json").stdout)
+    assert found["weights"] == 64 * 256 + 256 * 240 + 240 * 10
+    assert found["bits_per_weight"] == row["bits_per_weight"]
+    assert f"80224 weights, {row['bits_per_weight']:.3f} bits each" in sterna(*arguments).stdout

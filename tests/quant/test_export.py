@@ -133,6 +133,33 @@ def test_export_checks_itself_on_the_sample_and_leaves_the_mode_alone(monkeypatc
         export(model, sample)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "sample",
+    [
+        np.zeros((0, 12), np.float32), np.zeros((0, 2, 6, 1)), np.zeros((3, 0)), np.float32(1), np.zeros(12), [],
+        [[1.0], [1.0, 2.0]], np.zeros((2, 11)), np.full((2, 12), np.nan), np.full((2, 12), 17.0), [["a"] * 12],
+        np.zeros((2, 12), np.complex64), np.full((2, 12), None),
+    ],
+)  # fmt: skip
+def test_a_sample_that_is_no_batch_of_images_is_refused_and_the_mode_stays(sample, training):
+    model = random_model(0).train(training)
+    with pytest.raises(InputError):
+        export(model, sample)
+    assert model.training == training
+
+
+def test_the_mode_stays_when_the_check_breaks_off(monkeypatch):
+    def broken(*_):
+        raise MemoryError
+
+    model = random_model(0).train()
+    monkeypatch.setattr("sterna.quant.QuantisedModel.integers", broken)
+    with pytest.raises(MemoryError):
+        export(model, random_images(0, 2, 12))
+    assert model.training
+
+
 def test_export_is_at_the_top_of_the_package():
     assert sterna.export is export
 

@@ -77,6 +77,10 @@ def conv(**changed: object) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(2, 3, **{"kernel_size": 3} | changed))
 
 
+class OwnConv(nn.Conv2d):
+    """A kind of its own, which might compute anything."""
+
+
 def after(*modules: nn.Module) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(2, 4, 1), *modules)
 
@@ -94,6 +98,7 @@ def branching(m: Calls, x: Tensor) -> Tensor:
         (Calls(lambda m, x: torch.sigmoid(m.conv(x))), f"sigmoid is a call of sigmoid, {LIST}"),
         (Calls(lambda m, x: m.conv(x).permute(0, 2, 3, 1)), f"permute is a call of permute, {LIST}"),
         (Calls(lambda m, x: m.conv(x) * m.constant), f"constant is a tensor of the model itself, {LIST}"),
+        (after(OwnConv(4, 4, 1)), f"1 is a OwnConv that computes with its own tensor 'weight', {LIST}"),
         (Calls(lambda m, x: m.conv(x) + 1), "add (+) must take a tensor of the model first, not (1,)"),
         (Calls(lambda m, x: torch.add(m.conv(x), x, alpha=2)), "add (+) has the options alpha; supported: none"),
         (Calls(lambda m, x: m.conv(x) + m.other(x)), "add (+) takes tensors of shapes (4, 4, 2) and (4, 4, 3)"),

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sterna.quant import LayerRecipe, Recipe, prepare
-from sterna.spec.errors import ConfigurationError
+from sterna.spec.errors import ConfigurationError, ModelError
 from sterna.spec.network import InputSpec
 
 SPEC = InputSpec(name="input", shape=(2, 2, 1), low=0, high=16, scale=1)
@@ -83,3 +83,48 @@ def test_layers_without_weights_are_neither_first_nor_last():
 def test_a_recipe_names_its_bad_value(make, text):
     with pytest.raises(ConfigurationError, match=re.escape(text)):
         make()
+
+
+NOT_WHOLE = (0, 4.0, "8", True, None, [8], float("nan"))
+NOT_TEXT = (8, None, True, ["twn"], {}, "unknown")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "values"),
+    [
+        (LayerRecipe, "act_bits", (1, 9, *NOT_WHOLE)),
+        (LayerRecipe, "density", (0, 1.1, "1", True, None, [1])),
+        *((LayerRecipe, name, NOT_TEXT) for name in ("weights", "activation", "estimator")),
+        *((Recipe, name, NOT_WHOLE) for name in ("pe", "simd")),
+        (Recipe, "layers", (None, "twn", {})),
+        *((Recipe, name, ("twn", {}, 0)) for name in ("first", "last")),
+        (Recipe, "changed", ([], ("dense0",), (("dense0", 3),), (("dense0", (("bits", 3),)),), ((0, ()),))),
+        (Recipe, "named", ([], {}, ("dense0",), (("dense0", {}),), ((0, LayerRecipe()),), (("a", LayerRecipe(), 1),))),
+    ],
+)
+def test_every_field_of_a_recipe_is_checked_for_its_type_too(kind, name, values):
+    for value in values:
+        with pytest.raises(ConfigurationError, match=re.escape(f"{name} is {value!r}; allowed: ")):
+            kind(**{name: value})
+
+
+@pytest.mark.parametrize("pattern", ["dense2", "conv*", "", "2", "Dense0"])
+def test_a_recipe_for_a_layer_that_there_is_not_is_refused(pattern):
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    named = Recipe(named=(("dense0", LayerRecipe()), (pattern, LayerRecipe())))
+    changed = Recipe(changed=(("dense0", ()), (pattern, (("act_bits", 4),))))
+    text = f"the recipe names a layer {pattern!r}, which the model does not have; it has: dense0 (0), dense1 (1)"
+    for recipe in (named, changed):
+        with pytest.raises(ConfigurationError, match=re.escape(text)):
+            prepare(model, recipe, SPEC)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.complex64])
+@pytest.mark.parametrize("part", ["0.weight", "1.running_mean"])
+def test_parameters_that_are_not_float32_are_refused(part, dtype):
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    module, name = part.split(".")
+    tensor = getattr(model[int(module)], name)
+    tensor.data = tensor.data.to(dtype)
+    with pytest.raises(ModelError, match=re.escape(f"{part} is {str(dtype)[6:]}; supported: float32")):
+        prepare(model, Recipe(), SPEC)

@@ -1,13 +1,14 @@
 """Changing presets by paths, and rows, which are presets with changes."""
 
 import dataclasses
+import math
 import re
 
 import pytest
 
 from sterna.data import NAMES, TEXTS
 from sterna.spec.errors import ConfigurationError
-from sterna.train import PRESETS
+from sterna.train import PRESETS, Cnn, Mlp
 from sterna.train.overrides import changed, parsed
 from sterna.train.presets import Preset
 from sterna.train.rows import ROWS, row_named
@@ -20,6 +21,11 @@ def test_a_path_leads_to_the_value_that_changes() -> None:
     assert changed(DIGITS, "quantised_phase.epochs", 3).quantised_phase.epochs == 3
     assert changed(DIGITS, "recipe.layers.weights", "ttq").recipe.layers.weights == "ttq"
     assert changed(DIGITS, "distillation", 1).distillation == 1.0
+    assert changed(DIGITS, *parsed("topology.hidden=[32,24]")).topology == Mlp(hidden=(32, 24))
+    assert changed(DIGITS, *parsed("augmentation.flip=true")).augmentation.flip
+    assert changed(PRESETS["mnist-cnn"], *parsed("topology.stages=[[8],[8,16]]")).topology == Cnn(
+        stages=((8,), (8, 16))
+    )
     rest = dataclasses.replace(changed(DIGITS, "batch", 32), batch=DIGITS.batch)
     assert rest == DIGITS
 
@@ -36,11 +42,18 @@ def test_a_last_layer_of_its_own_is_made_from_the_others() -> None:
         (
             "recipe.layer.weights",
             "ttq",
-            "no 'recipe.layer.weights' in a preset: 'layer' is none of first, last, layers",
+            "no 'recipe.layer.weights' in a preset: 'layer' is none of changed, first, last, layers",
         ),
         ("batch.size", 3, "no 'batch.size' in a preset: 'batch' has no fields"),
         ("batch", 2.5, "batch is 2.5; allowed: a value of the kind of 64"),
-        ("recipe", "ttq", "recipe is 'ttq'; allowed: a value of the kind of Recipe("),
+        ("float_phase.learning_rate", math.inf, "learning_rate of a phase is inf; allowed: above 0"),
+        ("float_phase.learning_rate", -1, "learning_rate of a phase is -1.0; allowed: above 0"),
+        ("recipe", "ttq", "recipe cannot be set as a whole; allowed: recipe.layers, recipe.first"),
+        ("recipe.last", "ttq", "recipe.last cannot be set as a whole; allowed: recipe.last.weights"),
+        ("augmentation.flip", 1, "augmentation.flip is 1; allowed: true, false"),
+        ("topology.hidden", 32, "topology.hidden is 32; allowed: a list, such as [256, 240]"),
+        ("topology.hidden", (32, "a"), "hidden is (32, 'a'); allowed: widths of 1 or more"),
+        ("recipe.named", ("a",), "named is ('a',); allowed: a tuple of pairs"),
         ("batch", 1, "batch is 1; allowed: 2 or more: BatchNorm needs two"),
     ],
 )
@@ -50,8 +63,8 @@ def test_what_cannot_be_changed_is_named(path: str, value: str | float, text: st
 
 
 def test_settings_are_a_path_and_a_number_or_text() -> None:
-    assert [parsed(text) for text in ("a.b=3", "a=0.5", "a=ttq", "a=true", "a=[1]")] == [
-        ("a.b", 3), ("a", 0.5), ("a", "ttq"), ("a", "true"), ("a", "[1]"),
+    assert [parsed(text) for text in ("a.b=3", "a=0.5", "a=ttq", "a=true", "a=[1,[2]]")] == [
+        ("a.b", 3), ("a", 0.5), ("a", "ttq"), ("a", "true"), ("a", (1, (2,))),
     ]  # fmt: skip
     for text in ("a", "=3", "a="):
         with pytest.raises(ConfigurationError, match=re.escape(f"setting is {text!r}; allowed: path=value")):

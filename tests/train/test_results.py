@@ -41,6 +41,38 @@ def test_rows_are_read_by_name_and_what_is_none_is_refused(folder: Path) -> None
         read(folder)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"row": 1}, {"metric": None}, {"dataset": []}, {"command": 0}, {"weights": 0}, {"weights": 2.5},
+        {"seeds": 0}, {"seeds": ["0", "1"]}, {"accuracy": []}, {"accuracy": [0.99]}, {"accuracy": [0.99, None]},
+        {"fp32": "0.99"}, {"fp32": [float("nan"), 0.9]}, {"seeds": [], "accuracy": [], "fp32": []},
+        {"median": "0.9"}, {"fp32_median": None}, {"bits_per_weight": float("inf")},
+    ],
+)  # fmt: skip
+def test_a_file_with_values_that_no_training_gives_is_refused(changes: dict[str, object], folder: Path) -> None:
+    (folder / "train-x.json").write_text(json.dumps(dataclasses.asdict(DENSE) | changes))
+    with pytest.raises(DataError, match=r"train-x\.json does not hold .*: not true: "):
+        read(folder)
+    result = CliRunner().invoke(app, ["curve", str(folder)])
+    assert result.exit_code == 1
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", "3", "{", '{"row": 1}', "[" * 100_000])
+def test_a_file_that_is_no_row_is_refused(text: str, folder: Path) -> None:
+    (folder / "train-x.json").write_text(text)
+    with pytest.raises(DataError, match=r"train-x\.json does not hold "):
+        read(folder)
+
+
+def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
+    for folder, text in ((tmp_path / "nowhere", "is no folder of"), (tmp_path, "holds no train-ROW.json file")):
+        result = CliRunner().invoke(app, ["curve", str(folder)])
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"sterna: {folder} {text}")
+
+
 def test_margins_are_what_a_median_is_better_than_it_had_to_be() -> None:
     reach = Reach(least=0.99, below_float=0.001, below_row=("mnist-cnn", 0.005))
     found = aims(reach, HALF, {"mnist-cnn": DENSE})

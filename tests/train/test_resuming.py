@@ -4,14 +4,17 @@ import dataclasses
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 
 from sterna.data import load
 from sterna.quant import LayerRecipe, Recipe
 from sterna.spec.errors import ConfigurationError, ModelError
 from sterna.spec.model_file import network_to_bytes
+from sterna.spec.values import MAX_SEED
 from sterna.train import PRESETS, Mlp, Phase, Preset, Progress, train
 from sterna.train.reproducible import CUBLAS, chosen_device, reproducible
 from sterna.train.text_presets import TEXT_PRESETS
@@ -83,6 +86,31 @@ def test_what_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> Non
         train(QUICK, checkpoint=file)
 
 
+def test_the_folder_of_a_checkpoint_is_made(tmp_path: Path) -> None:
+    file = tmp_path / "some" / "folder" / "run.safetensors"
+    interrupted_after(QUICK, 1, file)
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    for path, text in ((tmp_path / "file" / "run", "whose folder cannot be made"), (tmp_path, "is no checkpoint")):
+        with pytest.raises((ConfigurationError, ModelError), match=text):
+            train(QUICK, checkpoint=path, progress=lambda _: pytest.fail("trained"))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(ConfigurationError, match="run, whose folder cannot be written"):
+        train(QUICK, checkpoint=tmp_path / "run", progress=lambda _: pytest.fail("trained"))
+
+
+def test_a_full_disk_is_an_error_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise safetensors.SafetensorError("no space left on device")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    with pytest.raises(OSError, match="run cannot be written: no space left on device"):
+        train(QUICK, checkpoint=tmp_path / "run")
+
+
 def test_the_same_threads_give_the_same_bytes() -> None:
     first, second = (train(QUICK, 1, threads=2) for _ in range(2))
     assert network_to_bytes(first.network) == network_to_bytes(second.network)
@@ -103,8 +131,19 @@ def test_a_gpu_is_taken_if_there_is_one_and_named_if_there_is_none(monkeypatch: 
         chosen_device("tpu")
 
 
-def test_no_threads_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="threads is 0; allowed: 1 or more"), reproducible(0, 0):
+@pytest.mark.parametrize("threads", [0, -1, 1.0, True, "1"])
+def test_no_threads_are_refused(threads: Any) -> None:
+    text = re.escape(f"threads is {threads!r}; allowed: 1 or more")
+    with pytest.raises(ConfigurationError, match=text), reproducible(0, threads):
+        pass
+
+
+@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1, 1 << 64, 0.0, False, "0"])
+def test_what_is_no_seed_is_refused(seed: Any) -> None:
+    text = re.escape(f"seed is {seed!r}; allowed: 0…{MAX_SEED}")
+    with pytest.raises(ConfigurationError, match=text):
+        train(QUICK, seed)
+    with reproducible(MAX_SEED, 1):
         pass
 
 

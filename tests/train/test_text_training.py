@@ -4,6 +4,7 @@ import dataclasses
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import nn
 
 from sterna.data import Text
 from sterna.host import Transformer
+from sterna.quant import LayerRecipe, Recipe
 from sterna.spec.errors import ConfigurationError
 from sterna.spec.model_file import network_to_bytes
 from sterna.train import ByteTransformer, Phase, text_training
@@ -105,3 +107,18 @@ def test_a_row_of_text_is_measured_in_bits_per_byte(monkeypatch: pytest.MonkeyPa
     assert printed["fp32_median"] == made[0].float_bits
     assert (more["metric"], more["weights"]) == ("bits per byte", QUICK.topology.weights)
     assert 3.2 < printed["bits_per_weight"] < 8  # two digits, and much for the scales of small layers
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (
+            {"topology": dataclasses.replace(QUICK.topology, context=333)},
+            "context is 333; allowed: 2…332, the shortest",
+        ),
+        ({"recipe": Recipe(named=(("dense0", LayerRecipe()),))}, "does not have; it has: qkv0, out0, up0, down0, head"),
+    ],
+)
+def test_what_cannot_become_a_network_is_refused_before_it_is_trained(changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(text)):
+        train_text(dataclasses.replace(QUICK, **changes), progress=lambda _: pytest.fail("trained"))

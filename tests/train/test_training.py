@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -142,3 +143,19 @@ def test_a_missing_data_set_is_refused_before_anything_runs(tmp_path):
     preset: Preset = dataclasses.replace(QUICK, dataset="mnist")
     with pytest.raises(DataError, match="no mnist in"):
         train(preset, data_dir=tmp_path, progress=lambda _: pytest.fail("it trained"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"batch": 2000}, "batch is 2000; allowed: 2…1343, the training images of digits"),
+        (
+            {"recipe": Recipe(named=(("dense9", LayerRecipe()),))},
+            "names a layer 'dense9', which the model does not have",
+        ),
+        ({"topology": Cnn(stages=((4,), (4,), (4,), (4,)))}, "stages are 4; allowed: 3 at most, of (8, 8, 1) pixels"),
+    ],
+)
+def test_what_cannot_become_a_network_is_refused_before_it_is_trained(changes, text):
+    with pytest.raises(SternaError, match=re.escape(text)):
+        train(dataclasses.replace(QUICK, **changes), progress=lambda _: pytest.fail("trained"))

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from sterna.cli.output import print_json, print_table, work
-from sterna.cli.train import MAX_SEED
+from sterna.cli.writing import claim
 from sterna.spec.errors import ConfigurationError
+from sterna.spec.values import MAX_SEED
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -34,8 +35,7 @@ def train_row(
     from sterna.train.rows import row_named
 
     chosen, numbers = row_named(row), parse_seeds(seeds)
-    if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)  # better now than after the training
+    claim({}, folders={"--keep": keep})
     with work() as shown, shown.counted(f"train {row}") as bar:
         bar(0, len(numbers))
 

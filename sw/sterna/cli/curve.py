@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from sterna.cli.output import print_json, print_table
+from sterna.cli.writing import claim
+from sterna.spec.errors import DataError
 
 RESULTS = Path("docs/results")
 
@@ -21,9 +23,14 @@ def curve(
     from sterna.train.curve import draw, of_task
     from sterna.train.results import read
 
-    tasks = of_task(read(results), data)
+    if not results.is_dir():
+        raise DataError(f"{results} is no folder of train-ROW.json files; `sterna bench train --keep` writes one")
+    kept = read(results)
+    if not kept:
+        raise DataError(f"{results} holds no train-ROW.json file; `sterna bench train --keep` writes them")
+    tasks = of_task(kept, data)
+    claim({}, folders={"--output": output})
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
         for name, rows in tasks.items():
             draw(rows, output / f"{name}.svg")
     if json:

@@ -11,7 +11,8 @@ from sterna.cli.compile import print_fit
 from sterna.cli.evaluate import Measured, equal_images, held_out_value, measure
 from sterna.cli.opening import opened
 from sterna.cli.output import print_json, print_table, work
-from sterna.cli.train import MAX_SEED, train_and_save
+from sterna.cli.train import train_and_save
+from sterna.spec.values import MAX_SEED
 
 LEAST_ACCURACY = 0.97
 MOST_CYCLES = 0.5

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from sterna.cli.output import print_json, print_table
-from sterna.cli.train import MAX_SEED
+from sterna.cli.writing import claim
 from sterna.spec.errors import ConfigurationError
+from sterna.spec.values import MAX_SEED
 
 PresetName = Annotated[str, typer.Argument(help="Whose float model is trained.")]
 Seed = Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the training.")]
@@ -21,7 +22,7 @@ def read_layers(path: Path) -> dict[str, dict[str, Any]]:
     """Layers and their changes, as these verbs write them. Raises :class:`ConfigurationError` for another file."""
     try:
         layers = json_module.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path} is no JSON: {error}") from error
     if not isinstance(layers, dict) or not all(isinstance(values, dict) for values in layers.values()):
         raise ConfigurationError(f"{path} must hold an object of layers, each an object of its recipe's fields")
@@ -45,6 +46,7 @@ def sensitivity(
     from sterna.train import preset_named
     from sterna.train.sensitivity import sensitivity as measure
 
+    claim({"--output": output})
     found = measure(preset_named(preset), loss, seed, data_dir)
     _write(output, found.layers())
     if json:
@@ -71,6 +73,7 @@ def budget(
     from sterna.train import preset_named
     from sterna.train.cycle_budget import DENSITIES, cycle_budget
 
+    claim({"--output": output})
     found = cycle_budget(preset_named(preset), configuration_named(configuration), cycles, seed, data_dir)
     _write(output, found.layers())
     if json:

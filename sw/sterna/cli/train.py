@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sterna.cli.output import Work, print_json, print_table, work
-from sterna.cli.train_text import train_text
+from sterna.cli.train_text import host_file, train_text
+from sterna.cli.writing import claim
 from sterna.spec.errors import ConfigurationError
+from sterna.spec.values import MAX_SEED
 
 if TYPE_CHECKING:
     from sterna.train import Preset, TrainResult
-
-
-MAX_SEED = (1 << 63) - 1
-"""What torch's generator takes."""
 
 
 def train_and_save(
@@ -69,7 +67,7 @@ def train(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Train a ternary network and write its model file."""
-    from sterna.spec.model_file import bits_per_weight
+    from sterna.spec.model_file import packed_bits
     from sterna.train import preset_named
     from sterna.train.overrides import changed, parsed
     from sterna.train.text_presets import TEXT_PRESETS
@@ -80,6 +78,8 @@ def train(
         text = TEXT_PRESETS[preset]
         for setting in settings or ():
             text = changed(text, *parsed(setting))
+        files = {"--output": output, "its host's part": host_file(output)}
+        claim(files | {"--checkpoint": checkpoint, "--metrics": metrics}, folders={"--plots": plots})
         with work() as shown:
             train_text(text, seed, output, data_dir, shown, metrics, plots, json,
                        checkpoint=checkpoint, threads=threads, device=device)  # fmt: skip
@@ -91,20 +91,22 @@ def train(
         from sterna.cli.plan import read_layers
 
         chosen = chosen.with_layers(read_layers(layers))
+    claim({"--output": output, "--checkpoint": checkpoint, "--metrics": metrics}, folders={"--plots": plots},
+          reads={"--layers": layers})  # fmt: skip
     with work() as shown:
         result = train_and_save(chosen, seed, output, data_dir, shown, metrics=metrics, checkpoint=checkpoint,
                                 threads=threads, device=device)  # fmt: skip
     if plots is not None:
         from sterna.train.plots import plot_losses, plot_weights
 
-        plots.mkdir(parents=True, exist_ok=True)
         plot_losses(result.history, plots / f"{output.stem}-loss.svg")
         plot_weights(result.model, plots / f"{output.stem}-weights.svg")
-    report = result.report
+    report, weights = result.report, result.model.trained_weights
+    bits = packed_bits(result.network) / weights
     if json:
         print_json({
-            "model": str(output), "preset": preset, "seed": seed, "weights": result.network.weights,
-            "bits_per_weight": bits_per_weight(result.network),
+            "model": str(output), "preset": preset, "seed": seed, "weights": weights,
+            "bits_per_weight": bits,
             "accuracy": {"float": result.float_accuracy, "quantised": result.quantised_accuracy,
                          "golden": result.integer_accuracy},
             "conversion": report.as_dict(), "zero_activations": result.zero_activations,
@@ -118,7 +120,7 @@ def train(
     ])  # fmt: skip
     typer.echo(f"held-out {result.metric}: float {result.float_accuracy:.2%}, "
                f"quantised {result.quantised_accuracy:.2%}, golden {result.integer_accuracy:.2%}")  # fmt: skip
-    typer.echo(f"wrote {output}: {result.network.weights} weights, {bits_per_weight(result.network):.3f} bits each")
+    typer.echo(f"wrote {output}: {weights} weights, {bits:.3f} bits each")
 
 
 def _trits(result: "TrainResult") -> list[int]:

@@ -20,7 +20,8 @@ def train_text(
     preset: "TextPreset", seed: int, output: Path, data_dir: Path | None, work: Work, metrics: Path | None,
     plots: Path | None, json: bool, **options: Any,
 ) -> None:  # fmt: skip
-    """Trains, writes both files and prints bits per byte. ``options``: of ``sterna.train.text_training.train_text``."""
+    """Trains, writes both files, whose folders are there, and prints bits per byte. ``options``: of
+    ``sterna.train.text_training.train_text``."""
     from sterna.host import save_transformer
     from sterna.spec.model_file import packed_bits, save_network
     from sterna.train import MetricsFile, Progress
@@ -28,7 +29,6 @@ def train_text(
     from sterna.train.text_training import train_text
 
     keep = None if metrics is None else MetricsFile(metrics)
-    output.parent.mkdir(parents=True, exist_ok=True)
     with (
         work.counted("train: float") as first,
         work.counted("train: reference") as second,
@@ -45,7 +45,6 @@ def train_text(
     save_network(result.network, output)
     save_transformer(result.host, host_file(output))
     if plots is not None:
-        plots.mkdir(parents=True, exist_ok=True)
         plot_losses(result.history, plots / f"{output.stem}-loss.svg")
         plot_weights(result.model.core, plots / f"{output.stem}-weights.svg")
     bits = packed_bits(result.network) / preset.topology.weights

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sterna.spec.errors import ConfigurationError
 from sterna.spec.network import MAX_EXTENT, MAX_LAYERS
+from sterna.spec.values import is_whole
 
 BYTES = 256
 """Different tokens."""
@@ -41,6 +42,9 @@ class TransformerShape:
     """Width between the dense layers of a block, in widths."""
 
     def __post_init__(self) -> None:
+        for name in ("width", "heads", "blocks", "context", "expansion"):
+            if not is_whole(getattr(self, name)):
+                raise ConfigurationError(f"{name} is {getattr(self, name)!r}; allowed: whole numbers")
         most_blocks = (MAX_LAYERS - 1) // 4
         checks = {
             "width": (1 <= self.width <= MAX_EXTENT // 3, f"1…{MAX_EXTENT // 3}"),

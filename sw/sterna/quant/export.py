@@ -14,7 +14,7 @@ from sterna.quant.model import QuantisedModel
 from sterna.quant.prune import blocks
 from sterna.quant.requantiser import smallest_reaching
 from sterna.spec.arithmetic import Float64, Int64, max_activation, requantise
-from sterna.spec.errors import ModelError
+from sterna.spec.errors import InputError, ModelError
 from sterna.spec.network import IntegerNetwork, Layer, Plane
 
 PROOF_BY_ARITHMETIC = "arithmetic"
@@ -209,19 +209,32 @@ def export(
 ) -> IntegerNetwork:
     """The integer network of a quantised model, checked on a batch.
 
-    ``sample``: images, real (n, …). Raises :class:`ModelError` if the network's answer for it is not the model's, bit
-    for bit, and as :func:`export_network`.
+    ``sample``: images, real (n, …), n at least 1. Raises :class:`InputError` for another sample, :class:`ModelError` if
+    the network's answer for it is not the model's, bit for bit, and as :func:`export_network`. The model's mode stays.
     """
+    images = _images(sample)
     network, _ = export_network(model, name=name, metadata=metadata)
-    images = np.array(sample)  # torch warns of arrays that cannot be written to
+    predicted = network.predict(images.reshape(len(images), -1))  # refuses what is no image of the model
     training = model.training
-    given = model.eval().integers(torch.from_numpy(images))
-    model.train(training)
+    try:
+        given = model.eval().integers(torch.from_numpy(images))
+    finally:
+        model.train(training)
     wanted = [output.numpy() for output in (given if isinstance(given, tuple) else (given,))]
-    predicted = network.predict(images.reshape(len(images), -1))
     found = predicted if isinstance(predicted, tuple) else (predicted,)
     differing = sum(int(np.count_nonzero(a != b)) for a, b in zip(found, wanted, strict=True))
     if differing:
         of = sum(output.size for output in wanted)
         raise ModelError(f"{differing} of {of} outputs of the integer network differ from the model's")
     return network
+
+
+def _images(sample: npt.ArrayLike) -> npt.NDArray[Any]:
+    """The sample as an array of its own: torch warns of those that cannot be written to."""
+    try:
+        images = np.array(sample)
+    except ValueError as error:
+        raise InputError(f"the sample is no array: {error}") from error
+    if images.ndim < 2 or images.size == 0:
+        raise InputError(f"the sample has the shape {images.shape}; allowed: (n, …), with one image or more")
+    return images

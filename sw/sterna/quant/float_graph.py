@@ -64,8 +64,9 @@ def float_layers(model: nn.Module, input: InputSpec) -> tuple[tuple[FloatLayer, 
     """The model's layers, in an order in which they can be computed, and the names of its outputs.
 
     ``model``: takes images as torch does, (n, channels, height, width), or, if its first layer is a Linear, flat ones
-    in channel-last order. Raises :class:`ModelError` for what is not supported, by path and kind.
+    in channel-last order; float32. Raises :class:`ModelError` for what is not supported, by path and kind.
     """
+    _require_float32(model)
     if type(model).__module__.startswith("torch.nn.") and type(model) is not nn.Sequential:
         model = nn.Sequential(model)
     try:
@@ -131,7 +132,10 @@ class _Reader:
             if read_function is not None:
                 return read_function(self, node)
             raise _refusal(f"{node.name} is a call of {getattr(node.target, '__name__', node.target)}")
-        raise _refusal(f"{node.target} is a tensor of the model itself")
+        path, _, name = str(node.target).rpartition(".")
+        if not path:
+            raise _refusal(f"{name} is a tensor of the model itself")
+        raise _refusal(f"{path} is a {type(self.modules[path]).__name__} that computes with its own tensor {name!r}")
 
     @staticmethod
     def _named(value: _Open, path: str) -> _Open:
@@ -358,6 +362,15 @@ class _Reader:
 
 def _refusal(what: str) -> ModelError:
     return ModelError(f"{what}, which is not supported; supported: {', '.join(SUPPORTED)}")
+
+
+def _require_float32(model: nn.Module) -> None:
+    """Counters, such as BatchNorm's, may be integers."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        real = tensor.is_floating_point() or tensor.is_complex() or isinstance(tensor, nn.Parameter)
+        if real and tensor.dtype != torch.float32:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise ModelError(f"{name} is {kind}; supported: float32, which `model.float()` makes of it")
 
 
 def _is_ended(value: _Open) -> bool:

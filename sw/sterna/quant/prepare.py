@@ -19,13 +19,15 @@ def prepare(model: nn.Module, recipe: Recipe, input: InputSpec) -> QuantisedMode
     ``dataset.input``. Hardtanh becomes a clamp whose bounds are learned.
     Returns a model in training mode that takes images channel-last, unpruned, its activation steps to be set by the
     first training batch. Raises :class:`ModelError` for anything else, by path and kind, and for shapes that do not
-    fit.
+    fit, and :class:`ConfigurationError` if the recipe names a layer that the model does not have.
     """
     return quantised(*float_layers(model, input), recipe, input)
 
 
 def quantised(layers: Sequence[FloatLayer], outputs: Sequence[str], recipe: Recipe, input: InputSpec) -> QuantisedModel:
-    """A quantised copy of float layers, in training mode."""
+    """A quantised copy of float layers, in training mode. Raises :class:`ConfigurationError` if the recipe names
+    another."""
+    recipe.check_names({layer.name: [term.path for term in layer.terms] for layer in layers})
     trained = [layer.name for layer in layers if layer.trained]
 
     def recipe_of(layer: FloatLayer) -> LayerRecipe:

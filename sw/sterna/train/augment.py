@@ -7,10 +7,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sterna.spec.errors import ConfigurationError
+from sterna.spec.values import is_number
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How far images are changed at most; all zero changes nothing."""
+    """How far images are changed at most; all zero changes nothing.
+
+    Raises :class:`ConfigurationError` naming the bad value.
+    """
 
     rotation: float = 0.0
     """Degrees either way."""
@@ -22,6 +28,15 @@ class Augmentation:
     """Standard deviation of every pixel's noise, as a share of the range of pixels."""
     flip: bool = False
     """Mirrors half of the images left to right."""
+
+    def __post_init__(self) -> None:
+        for name, most in (("rotation", 180), ("zoom", 1), ("shift", math.inf), ("noise", math.inf)):
+            value = getattr(self, name)
+            if not (is_number(value) and 0 <= value <= most):
+                allowed = "0 or more" if most == math.inf else f"0…{most}"
+                raise ConfigurationError(f"{name} of the augmentation is {value!r}; allowed: {allowed}")
+        if not isinstance(self.flip, bool):
+            raise ConfigurationError(f"flip of the augmentation is {self.flip!r}; allowed: True, False")
 
 
 def augmented(

@@ -62,9 +62,10 @@ class Checkpoint:
     run: str
 
     def load(self) -> Saved | None:
-        """What was saved, None if nothing was. Raises :class:`ConfigurationError` for another run's file,
-        :class:`ModelError` for what is no checkpoint."""
+        """What was saved, None if nothing was: then the file's folder is made. Raises :class:`ConfigurationError` for
+        another run's file and a path that cannot be written, :class:`ModelError` for what is no checkpoint."""
         if not self.path.exists():
+            self._claim()
             return None
         try:
             with safetensors.safe_open(self.path, framework="pt") as file:
@@ -81,6 +82,15 @@ class Checkpoint:
             )
         return Saved(phase=where[0], epoch=where[1], step=where[2], history=history, tensors=tensors)
 
+    def _claim(self) -> None:
+        """Better refused now than after the first epoch."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"checkpoint is {self.path}, whose folder cannot be made: {error}") from error
+        if not os.access(self.path.parent, os.W_OK):
+            raise ConfigurationError(f"checkpoint is {self.path}, whose folder cannot be written")
+
     def save(
         self,
         entry: Progress,
@@ -90,7 +100,7 @@ class Checkpoint:
         optimiser: torch.optim.Optimizer,
         generator: torch.Generator,
     ) -> None:
-        """Writes the file in one step. ``entry``: the epoch just finished."""
+        """Writes the file in one step. ``entry``: the epoch just finished. Raises ``OSError``."""
         tensors = {"random.generator": generator.get_state(), "random.torch": torch.get_rng_state()}
         for name, module in modules.items():
             tensors |= {f"{name}.{key}": value.contiguous() for key, value in module.state_dict().items()}
@@ -104,5 +114,7 @@ class Checkpoint:
         try:
             safetensors.torch.save_file(tensors, draft, {METADATA_KEY: json.dumps(values, sort_keys=True)})
             draft.replace(self.path)
+        except safetensors.SafetensorError as error:  # what it makes of a full disk
+            raise OSError(f"{self.path} cannot be written: {error}") from error
         finally:
             draft.unlink(missing_ok=True)

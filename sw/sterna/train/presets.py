@@ -6,18 +6,32 @@ from dataclasses import dataclass, field
 
 from sterna.quant import LayerRecipe, Recipe
 from sterna.spec.errors import ConfigurationError
+from sterna.spec.values import is_count, is_number, is_whole
 from sterna.train.augment import Augmentation
 from sterna.train.topologies import Autoencoder, Cnn, DsCnn, Mlp, ResNet8, Topology
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """One training phase: Adam with a warm-up and a cosine from ``learning_rate`` to 0."""
+    """One training phase: Adam with a warm-up and a cosine from ``learning_rate`` to 0.
+
+    Raises :class:`ConfigurationError` naming the bad value.
+    """
 
     epochs: int
     learning_rate: float
     weight_decay: float = 0.0
     """Decoupled (AdamW), on matrices only."""
+
+    def __post_init__(self) -> None:
+        checks = {
+            "epochs": (is_count(self.epochs), "1 or more"),
+            "learning_rate": (is_number(self.learning_rate) and self.learning_rate > 0, "above 0"),
+            "weight_decay": (is_number(self.weight_decay) and self.weight_decay >= 0, "0 or more"),
+        }
+        for name, (ok, allowed) in checks.items():
+            if not ok:
+                raise ConfigurationError(f"{name} of a phase is {getattr(self, name)!r}; allowed: {allowed}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +81,12 @@ class Preset:
             if not ok:
                 raise ConfigurationError(f"{name} is {getattr(self, name)!r}; allowed: {allowed}")
 
-        check("float_phase", self.float_phase.epochs >= 1, "at least one epoch")
-        check("quantised_phase", self.quantised_phase.epochs >= 1, "at least one epoch")
-        check("batch", self.batch >= 2, "2 or more: BatchNorm needs two")
-        check("distillation", 0 <= self.distillation <= 1, "0…1")
-        check("temperature", self.temperature > 0, "above 0")
-        check("prune_until", 0 < self.prune_until <= 1, "above 0, at most 1")
-        check("harden_until", 0 <= self.harden_until < 1, "0 or more, below 1")
-        check("snap_from", 0 < self.snap_from <= 1, "above 0, at most 1")
+        check("batch", is_whole(self.batch) and self.batch >= 2, "2 or more: BatchNorm needs two")
+        check("distillation", is_number(self.distillation) and 0 <= self.distillation <= 1, "0…1")
+        check("temperature", is_number(self.temperature) and self.temperature > 0, "above 0")
+        check("prune_until", is_number(self.prune_until) and 0 < self.prune_until <= 1, "above 0, at most 1")
+        check("harden_until", is_number(self.harden_until) and 0 <= self.harden_until < 1, "0 or more, below 1")
+        check("snap_from", is_number(self.snap_from) and 0 < self.snap_from <= 1, "above 0, at most 1")
 
 
 PRESETS = {
@@ -180,6 +192,11 @@ PRESETS = {
 
 def preset_named(name: str) -> Preset:
     """The preset of that name. Raises :class:`ConfigurationError` with the known names."""
+    from sterna.train.text_presets import TEXT_PRESETS  # which is made of this file's phases
+
+    known = ", ".join(sorted(PRESETS))
+    if name in TEXT_PRESETS:
+        raise ConfigurationError(f"preset {name!r} is one for text; those for images: {known}")
     if name not in PRESETS:
-        raise ConfigurationError(f"no preset {name!r}; known: {', '.join(sorted(PRESETS))}")
+        raise ConfigurationError(f"no preset {name!r}; known: {known}; for text: {', '.join(TEXT_PRESETS)}")
     return PRESETS[name]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 
 from sterna.spec.errors import ConfigurationError
+from sterna.spec.values import MAX_SEED, is_count, is_whole
 
 DEVICES = ("cpu", "cuda")
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
@@ -31,10 +32,12 @@ def reproducible(seed: int, threads: int) -> Iterator[torch.Generator]:
     """So many threads, deterministic kernels, own random numbers; restores what was.
 
     The same seed gives the same bytes for the same number of threads: it decides in which order sums are taken.
-    Raises :class:`ConfigurationError` for no threads.
+    Raises :class:`ConfigurationError` for no threads, and for a seed below 0 or above :data:`MAX_SEED`.
     """
-    if threads < 1:
-        raise ConfigurationError(f"threads is {threads}; allowed: 1 or more")
+    if not (is_whole(seed) and 0 <= seed <= MAX_SEED):
+        raise ConfigurationError(f"seed is {seed!r}; allowed: 0…{MAX_SEED}")
+    if not is_count(threads):
+        raise ConfigurationError(f"threads is {threads!r}; allowed: 1 or more")
     before, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)

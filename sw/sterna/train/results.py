@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sterna.spec.errors import DataError
+from sterna.spec.values import is_count, is_number
 from sterna.train.rows import ROWS, Reach
 
 LOWER_IS_BETTER = ("bits per byte",)
@@ -44,11 +45,31 @@ def read(folder: Path) -> dict[str, Kept]:
     found = {}
     for path in sorted(folder.glob("train-*.json")):
         try:
-            kept = Kept(**json.loads(path.read_text()))
-        except (OSError, TypeError, ValueError) as error:
+            kept = _checked(Kept(**json.loads(path.read_text())))
+        except (OSError, TypeError, ValueError, RecursionError) as error:
             raise DataError(f"{path} does not hold {', '.join(sorted(names))}: {error}") from error
         found[kept.row] = kept
     return found
+
+
+def _checked(kept: Kept) -> Kept:
+    """The same. Raises ``ValueError`` naming the field whose value is none that training gives."""
+    texts = (kept.row, kept.metric, kept.dataset, kept.command)
+    numbers = (kept.median, kept.fp32_median, kept.bits_per_weight)
+    lists = (kept.seeds, kept.accuracy, kept.fp32)
+    right = {
+        "row, metric, dataset and command are text": all(isinstance(text, str) for text in texts),
+        "median, fp32_median and bits_per_weight are numbers": all(map(is_number, numbers)),
+        "weights is 1 or more": is_count(kept.weights),
+        "seeds, accuracy and fp32 are lists of numbers": all(isinstance(each, list) for each in lists)
+        and all(is_number(value) for each in lists for value in each),
+    }
+    for rule, kept_to in right.items():
+        if not kept_to:
+            raise ValueError(f"not true: {rule}")
+    if not len(kept.seeds) == len(kept.accuracy) == len(kept.fp32) > 0:
+        raise ValueError("not true: seeds, accuracy and fp32 are of the same length, 1 or more")
+    return kept
 
 
 class Aim(NamedTuple):

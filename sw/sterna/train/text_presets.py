@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sterna.quant import LayerRecipe, Recipe
 from sterna.spec.errors import ConfigurationError
+from sterna.spec.values import is_count, is_number
 from sterna.train.presets import Phase
 from sterna.train.topologies import ByteTransformer
 
@@ -13,7 +14,8 @@ EPOCH = 100
 
 @dataclass(frozen=True, kw_only=True)
 class TextPreset:
-    """Everything that a training run on text depends on, but for its seed."""
+    """Everything that a training run on text depends on, but for its seed. Raises :class:`ConfigurationError` on bad
+    values."""
 
     name: str
     text: str
@@ -27,9 +29,9 @@ class TextPreset:
     """As that of :class:`Preset`."""
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
+        if not is_count(self.batch):
             raise ConfigurationError(f"batch is {self.batch!r}; allowed: 1 or more")
-        if not 0 < self.snap_from <= 1:
+        if not (is_number(self.snap_from) and 0 < self.snap_from <= 1):
             raise ConfigurationError(f"snap_from is {self.snap_from!r}; allowed: above 0, at most 1")
 
     @property

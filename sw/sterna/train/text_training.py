@@ -15,6 +15,7 @@ from sterna.data import load_text
 from sterna.data.metric import bits_per_byte
 from sterna.host import Transformer
 from sterna.quant import ExportReport
+from sterna.spec.errors import ConfigurationError
 from sterna.spec.network import IntegerNetwork
 from sterna.train.progress import Progress
 from sterna.train.reproducible import chosen_device, reproducible
@@ -57,10 +58,12 @@ def train_text(
 ) -> TextResult:
     """Trains on random windows of the training piece; everything else as :func:`sterna.train.train`."""
     text = load_text(preset.text, data_dir)
+    length, most = preset.topology.context + 1, min(len(text.train), len(text.test))
+    if length > most:
+        raise ConfigurationError(f"context is {length - 1}; allowed: 2…{most - 1}, the shortest piece of {text.name}")
     where = chosen_device(device)
     with reproducible(seed, threads) as generator:
         run = Run(run_name(preset, seed, threads, where), generator, checkpoint, progress)
-        length = preset.topology.context + 1
 
         def batches() -> Iterator[tuple[Tensor, Tensor]]:
             for _ in range(EPOCH):
@@ -68,7 +71,10 @@ def train_text(
                 windows = torch.from_numpy(text.train[starts[:, np.newaxis] + np.arange(length)]).to(where)
                 yield windows[:, :-1], windows[:, 1:]
 
-        twin = preset.topology.build().to(where)
+        twin = preset.topology.build()
+        with torch.random.fork_rng(devices=[]):
+            prepare_transformer(twin, preset.recipe)  # refuses now what it would refuse after the first phase
+        twin.to(where)
         run.phase("float", twin, preset.float_phase, lambda x, y: _nats(twin, x, y), batches)
         reference = copy.deepcopy(twin)
         run.phase("reference", reference, preset.quantised_phase, lambda x, y: _nats(reference, x, y), batches)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sterna.data import Dataset, load
 from sterna.quant import ExportReport, QuantisedModel, export_network, prepare
+from sterna.spec.errors import ConfigurationError
 from sterna.spec.network import IntegerNetwork
 from sterna.train.augment import augmented
 from sterna.train.objective import objective_of
@@ -85,8 +86,8 @@ def train(
     is called after each epoch. ``checkpoint``: a file that is written after each epoch, and from which, if it is there,
     training goes on to the same bytes; ``progress`` hears of the earlier epochs again. ``device``: ``cpu`` or ``cuda``,
     by default a GPU if there is one. Held-out images are used for the accuracies alone.
-    Raises :class:`DivergedError` naming the step, ``DataError``, ``ConfigurationError`` and, for a checkpoint that is
-    none, ``ModelError``.
+    Raises :class:`DivergedError` naming the step and, before any training, ``DataError``, ``ConfigurationError`` and,
+    for a checkpoint that is none and a topology that cannot be quantised, ``ModelError``.
     """
     chosen = preset_named(preset) if isinstance(preset, str) else preset
     dataset = load(chosen.dataset, data_dir)
@@ -98,7 +99,11 @@ def train(
 
 
 def _epochs(preset: Preset, dataset: Dataset, generator: torch.Generator, device: torch.device) -> Batches:
-    """Gives an epoch of augmented batches whenever it is called."""
+    """Gives an epoch of augmented batches whenever it is called. Raises :class:`ConfigurationError` if there is no
+    whole batch."""
+    if preset.batch > len(dataset.train_labels):
+        most = f"2…{len(dataset.train_labels)}, the training images of {dataset.name}"
+        raise ConfigurationError(f"batch is {preset.batch}; allowed: {most}")
     pixels = torch.from_numpy(dataset.train_images.astype(np.float32))
     classes = torch.from_numpy(dataset.train_labels).to(device)
 
@@ -112,9 +117,11 @@ def _epochs(preset: Preset, dataset: Dataset, generator: torch.Generator, device
 def float_twin(
     preset: Preset, dataset: Dataset, generator: torch.Generator, device: torch.device, run: Run
 ) -> nn.Module:
-    """The float model, trained, in evaluation mode."""
+    """The float model, trained, in evaluation mode. What cannot be quantised is refused before."""
     objective = objective_of(dataset)
-    twin = preset.topology.build(dataset.input.shape, dataset.metric.outputs(dataset)).to(device)
+    twin = preset.topology.build(dataset.input.shape, dataset.metric.outputs(dataset))
+    prepare(twin, preset.recipe, dataset.input)
+    twin.to(device)
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:
         return objective.loss(twin(_channels_first(images)), images, labels)

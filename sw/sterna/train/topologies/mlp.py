@@ -9,6 +9,7 @@ from torch import nn
 
 from sterna.spec.errors import ConfigurationError
 from sterna.spec.network import Shape
+from sterna.spec.values import is_count
 
 ACTIVATIONS = {"relu": nn.ReLU, "hardtanh": nn.Hardtanh}
 
@@ -25,9 +26,9 @@ class Mlp:
     """Hardtanh is for ternary activations: three levels, where a ReLU would leave two."""
 
     def __post_init__(self) -> None:
-        if not all(width >= 1 for width in self.hidden):
+        if not all(map(is_count, self.hidden)):
             raise ConfigurationError(f"hidden is {self.hidden!r}; allowed: widths of 1 or more")
-        if self.activation not in ACTIVATIONS:
+        if self.activation not in tuple(ACTIVATIONS):
             raise ConfigurationError(f"activation is {self.activation!r}; allowed: {', '.join(ACTIVATIONS)}")
 
     def build(self, shape: Shape, outputs: int) -> nn.Sequential:

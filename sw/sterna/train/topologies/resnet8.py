@@ -5,7 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sterna.spec.errors import ConfigurationError
 from sterna.spec.network import Shape
+from sterna.spec.values import is_count
 
 
 class _Block(nn.Module):
@@ -26,9 +28,16 @@ class _Block(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class ResNet8:
-    """A stem and three blocks, the second and third of half the height and width, global average, dense."""
+    """A stem and three blocks, the second and third of half the height and width, global average, dense.
+
+    Raises :class:`ConfigurationError` naming the bad value.
+    """
 
     widths: tuple[int, int, int] = (16, 32, 64)
+
+    def __post_init__(self) -> None:
+        if len(self.widths) != 3 or not all(map(is_count, self.widths)):
+            raise ConfigurationError(f"widths is {self.widths!r}; allowed: three of 1 or more")
 
     def build(self, shape: Shape, outputs: int) -> nn.Sequential:
         """See :class:`sterna.train.topologies.Topology`."""
