@@ -129,6 +129,12 @@ class QuantisedTerm(nn.Module):
         self.norm = copy.deepcopy(term.norm)
         self.register_buffer("mask", torch.ones_like(weight, dtype=torch.bool))
 
+    def train(self, mode: bool = True) -> "QuantisedTerm":
+        super().train(mode)
+        if self.norm is not None and self.frozen:
+            self.norm.eval()
+        return self
+
     def split(self, matrix: Tensor) -> tuple[Tensor, ...]:
         """The columns of each window."""
         return torch.split(matrix, [window.positions for window in self.windows], dim=1)
@@ -152,8 +158,6 @@ class QuantisedTerm(nn.Module):
         assert total is not None
         if self.bias is not None:
             total = total + self.bias[:, None, None]
-        if self.norm is not None:
-            self.norm.train(self.training and not self.frozen)
         if isinstance(self.norm, nn.BatchNorm1d):
             normed: Tensor = self.norm(total.flatten(1))
             return normed.reshape(total.shape)
@@ -216,11 +220,12 @@ class QuantisedLayer(nn.Module):
         self.exact = exact
         for term in self.terms:
             term.frozen = exact
+            term.train(term.training)
 
     def forward(self, tensors: Mapping[str, Signal]) -> Signal:
         low, high = self.activation.low, self.activation.high
         if not self.training:
-            return Signal(self._pooled(self._evaluated(tensors)), self.activation.step.double(), low, high)
+            return Signal(self._pooled(self._evaluated(tensors)), self.activation.step.detach().double(), low, high)
         first, *others = (term(tensors) for term in self.terms)
         integers, step = self.activation(sum(others, first))
         if self.exact:
