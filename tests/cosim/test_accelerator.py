@@ -50,7 +50,7 @@ def test_networks_of_every_kind_of_layer_equal_golden_under_random_stalls(seed: 
 def test_two_cores_take_half_the_cycles_of_one_where_the_link_is_fast_enough(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     given = {"configuration": asdict(CORES), "seed": 5, "stalls": 0.0, "widths": [24, 256, 224, 10], "density": 0.25,
-             "images": 8, "flags": int(StartFlag.NO_ACTIVATION_SKIP | StartFlag.NO_BLOCK_SKIP),
+             "images": 16, "flags": int(StartFlag.NO_ACTIVATION_SKIP | StartFlag.NO_BLOCK_SKIP),
              "behind": CORES.cores, "report": str(report)}  # fmt: skip
     run_bench(Accelerator(configuration=CORES), BENCH, name="accelerator", seed=5, parameters=given,
               testcase="a_batch_is_timed")  # fmt: skip
