@@ -1,7 +1,9 @@
 """Op descriptors: the 16-bit words of the program memory, as the compiler writes and the sequencer reads them.
 
-A program is a run of ops; an op is ``OP_WORDS`` words followed by ``PLANE_WORDS`` words for each of its planes. One op
-computes one output tensor: for each row, pixel, tile of ``pe`` channels and plane, one *output* is accumulated; the
+A program is a run of ops; an op is ``OP_WORDS`` words and ``PLANE_WORDS`` words for each of its planes. The words that
+tell what its first output is stand first: the op's first ``OP_HEAD_WORDS`` and the first plane's; then the op's others,
+which are read when the op has begun, and the first plane's last word; then the other planes. One op computes one output
+tensor: for each row, pixel, tile of ``pe`` channels and plane, one *output* is accumulated; the
 planes of a tile are summed, the pixels of a pooling window reduced to their maximum.
 Weights, masks and parameters are read in order: a pointer to each begins at the op's first word, runs through its tiles
 and planes, and rewinds at the next pixel. Where the windows of neighbouring pixels begin in different banks (an input
@@ -38,28 +40,29 @@ class Field:
 
 OP_FIELDS = {
     "planes": Field(0, 0, 4, bias=1),
+    "pool_width": Field(0, 4, 4, bias=1),  # max-pool window; divides width and height
+    "pool_height": Field(0, 8, 4, bias=1),
     "slotted": Field(0, 14, 1),  # destination moves with the run's slot
     "last": Field(0, 15, 1),  # the program ends after this op
     "tiles": Field(1, 0, 16, bias=1),
     "width": Field(2, 0, 16, bias=1),  # pixels per row, before pooling
     "height": Field(3, 0, 16, bias=1),  # rows, before pooling
-    "tail_groups": Field(4, 0, 8, bias=1),  # requantiser groups of the last tile that are written
-    "pool_width": Field(4, 8, 4, bias=1),  # max-pool window; divides width and height
-    "pool_height": Field(4, 12, 4, bias=1),
-    "destination": Field(5, 0, 16),  # first activation word (bank address), multiple of CHUNK
-    "minimum": Field(6, 0, 8, signed=True),
-    "maximum": Field(6, 8, 8, signed=True),
-    "lead": Field(7, 0, 16),  # words of zeros before the first row that is written,
-    "gap": Field(8, 0, 16),  # between two rows,
-    "trail": Field(9, 0, 16),  # and after the last
-    "phases": Field(10, 0, 5, bias=1),  # pixels after which the weights rewind
-    "fraction": Field(10, 5, 5),  # bank of the first window's first activation,
-    "fraction_step": Field(10, 10, 5),  # and banks by which it moves from pixel to pixel
-    "weights": Field(11, 0, 16),  # first block in every weight bank,
-    "masks": Field(12, 0, 16),  # first mask word in every mask bank,
-    "parameters": Field(13, 0, 16),  # first word of the parameter memory
+    "destination": Field(4, 0, 16),  # first activation word (bank address), multiple of CHUNK
+    "lead": Field(5, 0, 16),  # words of zeros before the first row that is written,
+    "phases": Field(6, 0, 5, bias=1),  # pixels after which the weights rewind
+    "fraction": Field(6, 5, 5),  # bank of the first window's first activation,
+    "fraction_step": Field(6, 10, 5),  # and banks by which it moves from pixel to pixel
+    "masks": Field(7, 0, 16),  # first mask word in every mask bank,
+    "weights": Field(8, 0, 16),  # first block in every weight bank,
+    "parameters": Field(9, 0, 16),  # first word of the parameter memory
+    "minimum": Field(10, 0, 8, signed=True),
+    "maximum": Field(10, 8, 8, signed=True),
+    "tail_groups": Field(11, 0, 8, bias=1),  # requantiser groups of the last tile that are written
+    "gap": Field(12, 0, 16),  # words of zeros between two rows,
+    "trail": Field(13, 0, 16),  # and after the last
 }
 OP_WORDS = 14
+OP_HEAD_WORDS = 8
 
 PLANE_FIELDS = {
     "source": Field(0, 0, 16),  # activation word of the first window
@@ -74,6 +77,8 @@ PLANE_FIELDS = {
 }
 PLANE_WORDS = 7
 """The last word of a plane is the sequencer's: where the plane's next window begins."""
+_FIRST_PLANE = slice(OP_HEAD_WORDS, OP_HEAD_WORDS + PLANE_WORDS - 1)
+"""Where the first plane's words stand, all but the last."""
 
 
 def _encode(kind: str, layout: dict[str, Field], words: int, values: dict[str, int]) -> list[int]:
@@ -152,20 +157,24 @@ class OpDescriptor:
         """The op's words, planes included. Raises :class:`EncodingError` naming a field out of range."""
         values = {f.name: getattr(self, f.name) for f in fields(self)} | {"planes": len(self.planes)}
         words = _encode("op", OP_FIELDS, OP_WORDS, values)
-        for plane in self.planes:
+        *first, window = self.planes[0].encode()
+        words = [*words[:OP_HEAD_WORDS], *first, *words[OP_HEAD_WORDS:], window]
+        for plane in self.planes[1:]:
             words += plane.encode()
         return words
 
     @classmethod
     def decode(cls, words: list[int]) -> tuple[Self, int]:
         """The op at the start of ``words`` and how many words it takes. Raises :class:`EncodingError` if cut short."""
-        if len(words) < OP_WORDS:
-            raise EncodingError(f"op descriptor cut short: {len(words)} words of {OP_WORDS}")
-        values = _decode(OP_FIELDS, words)
+        least = OP_WORDS + PLANE_WORDS
+        if len(words) < least:
+            raise EncodingError(f"op descriptor cut short: {len(words)} words of {least}")
+        values = _decode(OP_FIELDS, words[: _FIRST_PLANE.start] + words[_FIRST_PLANE.stop :])
         end = OP_WORDS + PLANE_WORDS * values["planes"]
         if len(words) < end:
             raise EncodingError(f"op descriptor cut short: {len(words)} words of {end}")
-        planes = tuple(PlaneDescriptor.decode(words[at : at + PLANE_WORDS]) for at in range(OP_WORDS, end, PLANE_WORDS))
+        others = (words[at : at + PLANE_WORDS] for at in range(least, end, PLANE_WORDS))
+        planes = tuple(map(PlaneDescriptor.decode, [words[_FIRST_PLANE], *others]))
         flags = {"last": bool(values["last"]), "slotted": bool(values["slotted"])}
         return cls(**(values | flags | {"planes": planes})), end  # type: ignore[arg-type]
 

@@ -124,7 +124,7 @@ def test_every_output_of_every_op_is_asked_for_once_in_order_and_ops_wait_for_wh
                     await ctx.tick()
                     program[at] = word
                 ctx.set(dut.loading, 0)
-                await ctx.tick().repeat(rng.randrange(40))
+                await ctx.tick().repeat(rng.randint(1, 40))
             flags = {"no_activation_skip": run % 2, "no_block_skip": 1 - run % 2}
             ctx.set(dut.start.payload, {"entry": entry, "offset": offset, "ops": limit, **flags})
             ctx.set(dut.start.valid, 1)

@@ -42,6 +42,8 @@ def test_two_writers_set_masks_chunk_by_chunk_and_reads_find_them(primitive: Pri
             chunk, position = at[writer], rng.randrange(CHUNK)
             banks, nonzero = rng.randrange(1 << C.simd), rng.randrange(1 << C.simd)
             assert chunk is not None
+            if fresh and banks & nonzero:
+                position = 0
             if not fresh and rng.random() < 0.3:  # nothing to write, wherever
                 banks, chunk = 0, rng.randrange(chunks)
             for j in range(C.simd):

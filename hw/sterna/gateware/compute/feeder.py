@@ -72,16 +72,13 @@ class Feeder(wiring.Component):
 
         # Arrival: which positions have to be issued.
         fetched = self.chunk
-        lower = Signal(CHUNK, reset_less=True)
-        shift = fetched.word[:OFFSET_BITS]
+        lower = Signal(CHUNK - 1, reset_less=True)  # of the chunk before, all but its first
         activation_mask = Signal(CHUNK)
-        # Positions from `shift` on come from the chunk before, if it is not all zero.
-        mixed = Cat(Mux(shift.any() & (shift <= k), lower[k], self.activation_mask[k]) for k in range(CHUNK))
         arrived = Signal(chunk, reset_less=True)  # but for `ends` and `passes`, which are worked out from it
         fresh = Signal()  # it is neither current nor queued nor dropped
-        m.d.comb += activation_mask.eq(_rotated(mixed, shift))
+        m.d.comb += activation_mask.eq(_window(Cat(lower, self.activation_mask), fetched.shift))
         with m.If(self.take):
-            m.d.sync += lower.eq(self.activation_mask)
+            m.d.sync += lower.eq(self.activation_mask[1:])
         with m.If(whole):
             m.d.sync += [
                 arrived.mask.eq(
@@ -214,11 +211,12 @@ def _lowest(bits: Sequence[Value], values: Sequence[Value]) -> tuple[Value, list
     return low | high, [*index, ~low], Mux(low, low_value, high_value)
 
 
-def _rotated(bits: Any, by: Any) -> Any:
-    """Bit ``k`` is bit ``k + by`` of ``bits``, around their end."""
-    for level in range(len(by)):
+def _window(bits: Value, begin: Value) -> Value:
+    """``CHUNK`` bits from ``begin`` on; each level keeps what the levels after it can reach."""
+    for level in reversed(range(len(begin))):
         step = 1 << level
-        bits = Mux(by[level], Cat(bits[step:], bits[:step]), bits)
+        reach = CHUNK + step - 1
+        bits = Mux(begin[level], bits[step : step + reach], bits[:reach])
     return bits
 
 

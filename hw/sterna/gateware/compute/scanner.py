@@ -34,10 +34,12 @@ def fetched_chunk(configuration: Configuration) -> data.StructLayout:
     """A chunk whose masks stand at the memories' outputs, the same for all feeders.
 
     ``half``: only the lower half of an unaligned window row; it is kept and gives no chunk of its own.
+    ``shift``: of the masks of this memory word and, before it, all but the first of the word before, which its are.
     """
     return data.StructLayout({
         "half": 1,
         "word": (configuration.activation_depth - 1).bit_length(),
+        "shift": OFFSET_BITS,
         "positions": CHUNK,  # those of the window: all but in a row's last chunk
         "last": 1,  # of the output
         "rewind": 1,  # the weights begin again
@@ -78,13 +80,17 @@ class Scanner(wiring.Component):
         tail = Signal(PLANE_FIELDS["tail"].width, reset_less=True)
         pitch = Signal.like(word)
         rewind = Signal(reset_less=True)
-        halfway = Signal()  # the lower half of this unaligned row is read
         mask_pointer = Signal((c.mask_depth - 1).bit_length(), reset_less=True)
+        # What is true of `word`, `chunks_left`, `rows_left` and `chunks`, in flip-flops beside them: what the walk does
+        # next hangs on all of these, and on the pace of the feeders.
+        unaligned = Signal(reset_less=True)  # the row
+        half = Signal(reset_less=True)  # nothing of this unaligned row is read yet
+        row_end = Signal(reset_less=True)
+        last_row = Signal(reset_less=True)
+        single = Signal(reset_less=True)  # chunk in each row
 
-        whole, row_end = Signal(attrs=KEPT), Signal(attrs=KEPT)
-        unaligned = word[:OFFSET_BITS].any()
-        half = unaligned & ~halfway
-        m.d.comb += [whole.eq(busy & ~half), row_end.eq(chunks_left == 0)]
+        whole = Signal(attrs=KEPT)
+        m.d.comb += whole.eq(busy & ~half)
         # The pace of the feeders comes late, so that all registers are enabled by what would be with it and without.
         ready = self.chunks.ready
         names = "rewinds", "counts", "moves", "turns"
@@ -96,7 +102,7 @@ class Scanner(wiring.Component):
             turns.eq(~busy | (whole & row_end)),
             self.outputs.ready.eq(~busy),
             self.activation_masks.enable.eq(busy & ready),
-            self.activation_masks.address.eq(word[OFFSET_BITS:] + (unaligned & halfway)),
+            self.activation_masks.address.eq(word[OFFSET_BITS:] + (unaligned & ~half)),
             self.block_masks.enable.eq(whole & ready),
             self.block_masks.address.eq(mask_pointer),
         ]
@@ -108,18 +114,18 @@ class Scanner(wiring.Component):
         with m.If(~busy):
             m.d.sync += [
                 busy.eq(self.outputs.valid),
-                halfway.eq(0),
                 rewind.eq(request.rewind),
                 chunks.eq(request.chunks),
+                single.eq(request.chunks == 0),
                 tail.eq(request.tail),
                 pitch.eq(request.pitch),
             ]
         with m.If(busy & ready):
-            m.d.sync += halfway.eq(half | (unaligned & ~row_end))
+            m.d.sync += half.eq(0)
             with m.If(~half):
                 m.d.sync += rewind.eq(0)
-                with m.If(row_end):
-                    m.d.sync += busy.eq(rows_left != 0)
+                with m.If(row_end & last_row):
+                    m.d.sync += busy.eq(0)
         with m.If(Mux(ready, counts, rewinds)):
             m.d.sync += mask_pointer.eq(Mux(busy, mask_pointer - busy.replicate(len(mask_pointer)), self.first_mask))
         with m.If(Mux(ready, moves, ~busy)):
@@ -128,12 +134,16 @@ class Scanner(wiring.Component):
                 chunks_left.eq(
                     Mux(on, chunks_left + on.replicate(len(chunks_left)), Mux(busy, chunks, request.chunks))
                 ),
+                row_end.eq(Mux(on, chunks_left == 1, Mux(busy, single, request.chunks == 0))),
             ]
         with m.If(Mux(ready, turns, ~busy)):
             m.d.sync += [
                 lower.eq(start),
+                unaligned.eq(start[:OFFSET_BITS].any()),
+                half.eq(start[:OFFSET_BITS].any()),
                 row_word.eq(start),
                 rows_left.eq(Mux(busy, rows_left + busy.replicate(len(rows_left)), request.rows)),
+                last_row.eq(Mux(busy, rows_left == 1, request.rows == 0)),
             ]
 
         chunk = Signal(self.chunks.payload.shape(), reset_less=True)
@@ -143,8 +153,9 @@ class Scanner(wiring.Component):
                 self.chunks.valid.eq(busy),
                 chunk.half.eq(half),
                 chunk.word.eq(word),
+                chunk.shift.eq(lower - 1),
                 chunk.positions.eq(Mux(row_end, (2 << tail) - 1, (1 << CHUNK) - 1)),
-                chunk.last.eq(row_end & (rows_left == 0)),
+                chunk.last.eq(row_end & last_row),
                 chunk.rewind.eq(rewind),
             ]
         return m

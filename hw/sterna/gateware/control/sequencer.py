@@ -12,7 +12,7 @@ from sterna.gateware.interfaces import run_request
 from sterna.gateware.memory.packer import run_place
 from sterna.gateware.memory.ram import ReadPort, WritePort
 from sterna.spec.configuration import Configuration
-from sterna.spec.descriptors import OP_FIELDS, OP_WORDS, PLANE_FIELDS, PLANE_WORDS, WORD_BITS, Field
+from sterna.spec.descriptors import OP_FIELDS, OP_HEAD_WORDS, OP_WORDS, PLANE_FIELDS, PLANE_WORDS, WORD_BITS, Field
 from sterna.spec.limits import bits, op_limits, plane_limits
 
 
@@ -21,21 +21,28 @@ def scheduled_output(configuration: Configuration) -> data.StructLayout:
     return data.StructLayout({"request": output_request(configuration), "tags": output_tags()})
 
 
+BEGINNING_WORDS = OP_HEAD_WORDS + PLANE_WORDS - 1
+"""Of a descriptor: those that are read ahead."""
+WINDOW = OP_WORDS + PLANE_WORDS - 1
+"""Where the first plane's last word stands, with which a descriptor ends but for further planes."""
+
+
 class Sequencer(wiring.Component):
     """Runs a program: for each op, for each row, pixel, tile and plane, one scheduled output.
 
     Where a plane's next window begins is kept in the last word of its descriptor, so that planes cost no registers:
     with one plane the descriptor is read once; with more, at each output (9 cycles, about what an output takes to
-    drain).
-    The next op's descriptor is read while the last outputs of an op drain. An op begins when the one before has written
-    its last activation (``op_done``): it may read what that wrote. What the pipeline uses of a descriptor (``place``,
-    ``first_block``, ``first_parameter`` … ``maximum``) changes only then, with ``begin``; ``first_mask`` before, when
-    the scanner has taken the last output.
+    drain; 15 for the first plane's, whose words the op's own lie between).
+    The beginning of the next op's descriptor is read while the last outputs of an op drain. An op begins when the one
+    before has written its last activation (``op_done``): it may read what that wrote. What the pipeline uses of a
+    descriptor (``first_block``, ``first_parameter`` … ``maximum``, ``place.gap`` and ``trail``) is read only then, in
+    the cycles after ``begin`` and before the first output's chunks and groups come to where it is used; ``first_mask``
+    before, when the scanner has taken the last output.
 
-    Between runs the descriptor at the program's begin is read, again after each word that is loaded.
+    Between runs the beginning of the descriptor at the program's begin is read, again after each word that is loaded.
 
-    Latency: 4 cycles from ``start`` to the first output of a run that begins there, 25 elsewhere; 1 from ``op_done`` to
-    the next op's first.
+    Latency: 4 cycles from ``start`` to the first output of a run that begins there, 19 elsewhere; 1 from ``op_done`` to
+    the next op's first, 8 if it has several planes or no other output.
     Throughput: an output in two cycles; each takes four or more.
     Bad programs cannot hang it: every loop is counted, and ``CYCLES`` grows visibly.
     """
@@ -73,9 +80,9 @@ class Sequencer(wiring.Component):
         first_pixel = Signal(reset_less=True)  # its first pixel is not through
         counter = Signal((c.program_depth - 1).bit_length())
         first_plane = Signal.like(counter, reset_less=True)
-        index = Signal(range(OP_WORDS + PLANE_WORDS + 1))  # word that is being read
-        # A new op needs all words but the last, which holds what it has not written yet.
-        fetched = index == OP_WORDS + PLANE_WORDS - new_op
+        index = Signal(range(WINDOW + 2))  # word that is being read
+        fetched = index == Mux(new_op, BEGINNING_WORDS, WINDOW + 1)
+        rest = Signal()  # of the op that has begun, not all is read
         arriving = Signal()
         arriving_index = Signal.like(index)
         m.d.comb += self.program.address.eq(counter)
@@ -94,31 +101,30 @@ class Sequencer(wiring.Component):
         of_plane = {name: bits(limit) for name, limit in plane_limits(c).items()}
 
         def op_field(name: str, width: int | None = None) -> Signal:
-            return loaded(OP_FIELDS[name], 0, of_op.get(name, width))
+            field = OP_FIELDS[name]
+            return loaded(field, 0 if field.word < OP_HEAD_WORDS else PLANE_WORDS - 1, of_op.get(name, width))
 
         def plane_field(name: str, width: int | None = None) -> Signal:
-            return loaded(PLANE_FIELDS[name], OP_WORDS, of_plane.get(name, width))
+            return loaded(PLANE_FIELDS[name], OP_HEAD_WORDS, of_plane.get(name, width))
 
         planes, last_op = op_field("planes"), op_field("last")
         tiles, width, height = op_field("tiles"), op_field("width"), op_field("height")
         pool_width, pool_height = op_field("pool_width"), op_field("pool_height")
         phases = op_field("phases")
         fraction_start, fraction_step = op_field("fraction", bank_bits), op_field("fraction_step", bank_bits)
-        next_tail, next_slotted = op_field("tail_groups"), op_field("slotted")
-        next_block = op_field("weights", self.first_block.shape().width)
-        m.d.comb += self.first_mask.eq(op_field("masks", self.first_mask.shape().width))
-        next_parameter = op_field("parameters", self.first_parameter.shape().width)
-        next_minimum, next_maximum = op_field("minimum", c.act_bits), op_field("maximum", c.act_bits)
-        next_place = {
-            "word": op_field("destination", word_bits),
-            "lead": op_field("lead", word_bits),
-            "gap": op_field("gap", word_bits),
-            "trail": op_field("trail", word_bits),
-        }
+        destination, slotted = op_field("destination", word_bits), op_field("slotted")
+        m.d.comb += [
+            self.first_block.eq(op_field("weights", self.first_block.shape().width)),
+            self.first_mask.eq(op_field("masks", self.first_mask.shape().width)),
+            self.first_parameter.eq(op_field("parameters", self.first_parameter.shape().width)),
+            self.tail_groups.eq(op_field("tail_groups")),
+            self.minimum.eq(op_field("minimum", c.act_bits)),
+            self.maximum.eq(op_field("maximum", c.act_bits)),
+            *(self.place[name].eq(op_field(name, word_bits)) for name in ("lead", "gap", "trail")),
+        ]
         source, source_slotted = plane_field("source", word_bits), plane_field("slotted")
         fractional = plane_field("fractional")
         step_x, step_row = plane_field("step_x", word_bits), plane_field("step_row", word_bits)
-        kept_window = loaded(Field(PLANE_WORDS - 1, 0, WORD_BITS), OP_WORDS, word_bits)
 
         # Loops over rows, pixels, tiles and planes, innermost last.
         offset = Signal(word_bits, reset_less=True)
@@ -195,40 +201,43 @@ class Sequencer(wiring.Component):
                 self.running.eq(1),
             ]
         begins = Signal()
-        m.d.sync += [self.begin.eq(begins), writing.eq(begins | (writing & ~self.op_done))]
+        m.d.comb += self.place.word.eq(destination + Mux(slotted, offset, 0))
+        m.d.sync += [
+            self.begin.eq(begins),
+            writing.eq(begins | (writing & ~self.op_done)),
+            rest.eq(begins | (rest & (index != WINDOW))),
+        ]
+        with m.If(self.program.enable):
+            m.d.sync += [
+                counter.eq(counter + 1),
+                # Of further planes the window follows at once.
+                index.eq(Mux((index == BEGINNING_WORDS - 1) & ~tags.plane_first, WINDOW, index + 1)),
+            ]
+            with m.If((index == OP_HEAD_WORDS) & new_op):
+                m.d.sync += first_plane.eq(counter)
         with m.FSM(name="phase"):
             with m.State("FETCH"):
                 # A new op's descriptor is read ahead: while the last outputs of an op drain, and between runs.
                 m.d.comb += [self.program.enable.eq(~fetched), self.start.ready.eq(known & ~self.running)]
                 with m.If(new_op):
                     m.d.sync += fraction.eq(fraction_start)
-                with m.If(~fetched):
-                    m.d.sync += [counter.eq(counter + 1), index.eq(index + 1)]
-                    with m.If(index == OP_WORDS):
-                        m.d.sync += first_plane.eq(Mux(new_op, counter, first_plane))
-                with m.Elif(new_op | ~arriving):
+                with m.If(fetched & (new_op | ~arriving)):
                     with m.If(~new_op):
-                        m.d.sync += window.eq(Mux(first_pixel, start_window, kept_window))
+                        # The memory still shows the last word that was read.
+                        m.d.sync += window.eq(Mux(first_pixel, start_window, self.program.data))
                         m.next = "SCHEDULE"
                     with m.Elif(self.running & (~writing | self.op_done)):
                         m.d.comb += begins.eq(1)
-                        m.d.sync += [
-                            counter.eq(counter + 1),
-                            window.eq(start_window),
-                            self.first_block.eq(next_block),
-                            self.first_parameter.eq(next_parameter),
-                            self.tail_groups.eq(next_tail),
-                            self.minimum.eq(next_minimum),
-                            self.maximum.eq(next_maximum),
-                            new_op.eq(0),
-                            pixel_first.eq(1),
-                            first_pixel.eq(1),
-                        ]
+                        m.d.sync += [window.eq(start_window), new_op.eq(0), pixel_first.eq(1), first_pixel.eq(1)]
                         m.next = "SCHEDULE"
                 with m.If(~self.running & (self.loading | (known & elsewhere))):
                     m.d.sync += [counter.eq(Mux(self.loading, 0, asked.entry)), index.eq(0)]
             with m.State("SCHEDULE"):
-                m.d.comb += self.outputs.valid.eq(1)
+                # What is known of an op's outputs when it begins is enough for those that nothing else is read after.
+                m.d.comb += [
+                    self.program.enable.eq(rest),
+                    self.outputs.valid.eq(~rest | (single & ~tags.op_last)),
+                ]
                 with m.If(taken):
                     m.next = "SETTLE"
                     m.d.sync += [
@@ -271,25 +280,15 @@ class Sequencer(wiring.Component):
                         with m.Else():
                             m.next = "FETCH"
                     with m.Elif(~single):
-                        m.d.sync += index.eq(OP_WORDS)
+                        m.d.sync += index.eq(OP_HEAD_WORDS)
                         with m.If(last_plane):
                             m.d.sync += counter.eq(first_plane)
                         m.next = "FETCH"
             with m.State("SETTLE"):
+                m.d.comb += self.program.enable.eq(rest)
                 m.next = "SCHEDULE"
             with m.State("DRAIN"):
                 with m.If(~writing | self.op_done):
                     m.d.sync += [self.running.eq(0), counter.eq(0)]
                     m.next = "FETCH"
-
-        # With `begin` the packer takes the place as it was loaded; it uses gap and trail until the op is done.
-        place = Signal(run_place(c), reset_less=True)
-        with m.If(begins):
-            m.d.sync += [place[name].eq(register) for name, register in next_place.items()]
-        m.d.comb += [
-            self.place.word.eq(next_place["word"] + Mux(next_slotted, offset, 0)),
-            self.place.lead.eq(next_place["lead"]),
-            self.place.gap.eq(place.gap),
-            self.place.trail.eq(place.trail),
-        ]
         return m

@@ -17,7 +17,7 @@ WRITERS = 2
 def mask_write(configuration: Configuration) -> data.StructLayout:
     """Masks of one activation word: those that are ``nonzero``, of ``banks`` all, become one; with ``fresh`` all others
     of its chunk become zero, else they stay; without banks and ``fresh`` nothing changes, and nothing is ``nonzero``.
-    ``writer``: whose write it is."""
+    What is ``fresh`` and ``nonzero`` is a chunk's first word. ``writer``: whose write it is."""
     return data.StructLayout({
         "word": (configuration.activation_depth - 1).bit_length(),
         "banks": configuration.simd,
@@ -58,10 +58,11 @@ class MaskStore(wiring.Component):
         if c.activation_masks_in is Primitive.BITS:
             m.submodules.memory = bit_ram = BitRam(width=bits, depth=self.depth)
             read = bit_ram.read
+            # What is written is one, but for a chunk's first write, which has ones in its first word only.
             m.d.comb += [
                 bit_ram.bits.eq(ones | write.fresh.replicate(bits)),
                 bit_ram.address.eq(chunk),
-                bit_ram.data.eq(ones),
+                bit_ram.data.eq(Cat((~write.fresh).replicate(CHUNK) | bit for bit in write.nonzero)),
             ]
         else:
             m.submodules.memory = ram = Ram(shape=bits, depth=self.depth)

@@ -13,13 +13,13 @@ from sterna.sim.formal.queue import TagQueue
 from sterna.sim.formal.requantiser import RequantiserHandOver
 from sterna.sim.formal.ring import RingRoom
 from sterna.sim.formal.scanner import ScannerWalk
-from sterna.sim.formal.streams import SENDERS, StreamRules
+from sterna.sim.formal.streams import SENDERS, SequencerRules, StreamRules
 from sterna.sim.formal.trits import Trit5Code
 from sterna.spec.errors import InputError
 
 
 def _rules(sender: str) -> Property:
-    return StreamRules(SENDERS[sender](), depth=3 if sender == "sequencer" else 2)
+    return StreamRules(SENDERS[sender]())
 
 
 PROPERTIES: dict[str, Callable[[], Property]] = {
@@ -33,6 +33,7 @@ PROPERTIES: dict[str, Callable[[], Property]] = {
     "dealer-words": DealerWords,
     "crc-bits": CrcBits,
     "ring-room": RingRoom,
+    "rules-of-sequencer": SequencerRules,
 } | {f"rules-of-{sender.replace(' ', '-').lower()}": partial(_rules, sender) for sender in SENDERS}
 """What each proves stands in the docstring of its class."""
 

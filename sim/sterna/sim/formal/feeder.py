@@ -38,6 +38,7 @@ class FeederIssues(Property):
         constant(m, f.first_block, f.no_activation_skip, f.no_block_skip)
         ready, advanced = f.step & all_room(m, [f], f.advance), Signal()
         given(m, implies(f.take, ready), implies(f.advance, f.complete))
+        given(m, chunk.shift == (chunk.word - 1)[: len(chunk.shift)])
         given(m, f.flow | ~f.step, implies(f.flow, Mux(f.step, ~(f.lend & f.issued), f.lend)))
         m.d.comb += advanced.eq(f.advance & f.step)
 
@@ -127,7 +128,7 @@ class FeederIssues(Property):
             ),
         ]
         after = Mux(opened["came"], population(fresh.blocks), f.stored)
-        always(m, (last.pointer + after)[:block_bits] == end, opened["lower"] == before)
+        always(m, (last.pointer + after)[:block_bits] == end, opened["lower"] == before[1:])
 
         held = (
             (opened["holding"], current, first), (opened["waiting"], queued, second), (opened["fresh"], fresh, last),

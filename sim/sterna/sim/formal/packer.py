@@ -99,6 +99,7 @@ class PackerPlaces(Property):
             m.d.sync += begun.eq(here)
         always(m, implies(writes & here, write.fresh != begun))
         always(m, implies(moved & ~writes, ~write.fresh))
+        always(m, implies(write.fresh & (write.nonzero != 0), write.word[:low] == 0))
         within = (at[:low] != 0) | (opened["step"] != 0)
         always(m, implies(under_way & there, begun == within))
         always(m, implies(under_way & begun & ~there, ~within & ((chunk + 1)[: len(chunk)] == at[low:])))

@@ -71,6 +71,7 @@ class ScannerWalk(Property):
         always(m, implies(accepted, ~back_valid), implies(~front_valid, s.outputs.ready))
         with m.If(s.chunks.valid):
             always(m, chunk.half == place.half, chunk.word == place.word)
+            always(m, chunk.shift == (place.word - 1)[:OFFSET_BITS])
             always(m, activation_read == place.activation_word)
             with m.If(~chunk.half):
                 always(m, chunk.positions == Mux(row_end, (2 << front.tail) - 1, (1 << CHUNK) - 1))
@@ -123,4 +124,6 @@ def _at(m: Module, opened: Opened, place: _Place) -> None:
     always(m, opened["rows_left"] == request.rows - place.row, opened["chunks_left"] == request.chunks - place.column)
     always(m, opened["chunks"] == request.chunks, opened["tail"] == request.tail, opened["pitch"] == request.pitch)
     always(m, opened["rewind"] == (request.rewind & (place.row == 0) & (place.column == 0)))
-    always(m, opened["halfway"] == (place.unaligned & ~place.half), opened["mask_pointer"] == place.mask)
+    always(m, opened["half"] == place.half, opened["unaligned"] == place.unaligned)
+    always(m, opened["row_end"] == (place.column == request.chunks), opened["last_row"] == (place.row == request.rows))
+    always(m, opened["single"] == (request.chunks == 0), opened["mask_pointer"] == place.mask)
