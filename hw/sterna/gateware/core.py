@@ -19,9 +19,10 @@ from sterna.gateware.kept import KEPT
 from sterna.gateware.memory.mask_store import MaskStore
 from sterna.gateware.memory.packer import Packer
 from sterna.gateware.memory.ram import Ram
+from sterna.gateware.memory.word_packer import WordGatherer, WordPacker
 from sterna.gateware.memory.trit_decoder import BlockDecoder
 from sterna.gateware.tally import NARROW_BITS, TallyPair, WideTally
-from sterna.spec.configuration import CHUNK, Configuration
+from sterna.spec.configuration import CHUNK, Configuration, Primitive
 from sterna.spec.descriptors import WORD_BITS
 from sterna.spec.image import PARAMETER_BYTES, Region, word_bytes
 
@@ -63,13 +64,15 @@ class Core(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        self._flow, self._step, self._writing = Signal(), Signal(), Signal()
+        self._flow, self._front, self._step, self._writing = Signal(), Signal(), Signal(), Signal()
+        self._held, self._blocked = Signal(), Signal()
         self._lend, self._lent_write, self._lent_read, self._forced = Signal(), Signal(), Signal(), Signal()
         self._build_memories(m)
         self._build_sequencer(m)
         self._build_feeders(m)
         self._build_lanes(m)
         self._build_write_back(m)
+        self._build_pace(m)
         self._build_reads(m)
         self._build_counters(m)
         return m
@@ -79,11 +82,10 @@ class Core(wiring.Component):
         self._block_bits = bits = 8 * word_bytes(Region.WEIGHTS, c)
         self._blocks = [Ram(shape=bits, depth=c.weight_depth, primitive=c.weights_in) for _ in range(c.simd)]
         self._block_masks = [Ram(shape=CHUNK, depth=c.mask_depth, primitive=c.masks_in) for _ in range(c.simd)]
-        self._activations = [Ram(shape=signed(c.act_bits), depth=c.activation_depth) for _ in range(c.simd)]
-        self._activation_masks = MaskStore(configuration=c)
+        shape, depth = signed(c.act_bits), c.activation_depth
+        self._activations = [Ram(shape=shape, depth=depth, primitive=c.activations_in) for _ in range(c.simd)]
         self._program = Ram(shape=WORD_BITS, depth=c.program_depth)
         m.submodules.program = self._program
-        m.submodules.activation_masks = self._activation_masks
         for j in range(c.simd):
             m.submodules[f"blocks_{j}"] = self._blocks[j]
             m.submodules[f"block_masks_{j}"] = self._block_masks[j]
@@ -94,7 +96,7 @@ class Core(wiring.Component):
         for j in range(c.simd):
             blocks_write, masks_write = self._blocks[j].write, self._block_masks[j].write
             m.d.comb += [
-                blocks_write.enable.eq(self._lent_write & self._flow & (self.write.address[block_bits:] == j)),
+                blocks_write.enable.eq(self._lent_write & self._front & (self.write.address[block_bits:] == j)),
                 blocks_write.data.eq(self._written(self._block_bits)),
                 masks_write.enable.eq(
                     self._writing & (self.write.region == Region.MASKS) & (self.write.address[mask_bits:] == j)
@@ -164,27 +166,26 @@ class Core(wiring.Component):
         self._feeders = [Feeder(configuration=c) for _ in range(c.simd)]
         m.submodules.lanes = self._lanes = Lanes(configuration=c)
         chunks = self._scanner.chunks
-        masks = self._scanner.activation_masks
         self._taken = take = Signal()
         self._chunk = self._behind(m, chunks.ready, chunks.payload)
         valid = self._behind(m, chunks.ready, chunks.valid, reset_less=False)
         advance, held, ready = (Signal(name=name, attrs=KEPT) for name in ("advance", "held", "ready"))
         m.d.comb += [
             # Only where nothing can hold the pipeline: the pace of what stands behind would make a long way to here.
-            held.eq(self._lanes.last | self._forced),
+            held.eq(self._lanes.last | self._forced | self._blocked),
             ready.eq(~held & all_room(m, self._feeders, advance)),
             chunks.ready.eq(ready),
             take.eq(valid & chunks.ready),
-            self._activation_masks.read.enable.eq(masks.enable),
-            self._activation_masks.read.address.eq(masks.address),
             advance.eq(Cat(*(feeder.complete for feeder in self._feeders)).all()),
         ]
         # Tag of an output's last blocks, stage by stage: issue, address, memory, register behind that.
         self._final = Signal(2 + c.read_latency)
         with m.If(self._step):
             m.d.sync += self._final[0].eq(advance)
+        with m.If(self._front):
+            m.d.sync += self._final[1].eq(self._final[0] & self._step)
         with m.If(self._flow):
-            m.d.sync += self._final[1:].eq(Cat(self._final[0] & self._step, self._final[1:]))
+            m.d.sync += self._final[2:].eq(Cat(self._final[1] & self._front, self._final[2:]))
 
         for j, feeder in enumerate(self._feeders):
             m.submodules[f"feeder_{j}"] = feeder
@@ -193,18 +194,17 @@ class Core(wiring.Component):
                 self._block_masks[j].read.address.eq(self._scanner.block_masks.address),
                 feeder.chunk.eq(self._chunk),
                 feeder.take.eq(take),
-                feeder.activation_mask.eq(self._behind(m, ready, self._activation_masks.read.data[j])),
                 feeder.block_mask.eq(self._behind(m, ready, self._block_masks[j].read.data)),
                 feeder.no_activation_skip.eq(self._sequencer.no_activation_skip),
                 feeder.no_block_skip.eq(self._sequencer.no_block_skip),
                 feeder.first_block.eq(self._sequencer.first_block),
                 feeder.step.eq(self._step),
                 feeder.advance.eq(advance),
-                feeder.flow.eq(self._flow),
+                feeder.flow.eq(self._front),
                 feeder.lend.eq(self._lend),
                 feeder.others_block.eq(self.write.address),
                 feeder.others_word.eq(self.reads.payload.word),
-                self._blocks[j].read.enable.eq(feeder.read & self._flow),
+                self._blocks[j].read.enable.eq(feeder.read & self._front),
                 self._blocks[j].read.address.eq(feeder.block),
                 self._blocks[j].write.address.eq(feeder.block),
             ]
@@ -234,7 +234,7 @@ class Core(wiring.Component):
         for j, feeder in enumerate(self._feeders):
             gate = Signal(name=f"gate_{j}")
             with m.If(self._flow):
-                m.d.sync += gate.eq(feeder.read & feeder.present)
+                m.d.sync += gate.eq(feeder.read & feeder.present & self._front)
             m.submodules[f"decoder_{j}"] = decoder = BlockDecoder(code=c.weight_code, count=c.pe)
             m.d.comb += [
                 lanes.gates[j].eq(self._behind(m, self._flow, gate, reset_less=False)),
@@ -248,11 +248,20 @@ class Core(wiring.Component):
         sequencer = self._sequencer
         m.submodules.requantiser = requantiser = Requantiser(configuration=c)
         m.submodules.pool = pool = MaxPool(configuration=c)
-        m.submodules.output_packer = outputs = Packer(configuration=c, group=c.requantisers)
+        outputs: Packer | WordPacker
+        if c.activation_skip:
+            m.submodules.output_packer = outputs = Packer(configuration=c, group=c.requantisers)
+            connect(m, pool.run, outputs.run)
+            coming = pool.coming
+        else:
+            m.submodules.output_gatherer = gatherer = WordGatherer(configuration=c)
+            m.submodules.output_packer = outputs = WordPacker(configuration=c)
+            connect(m, pool.run, gatherer.groups)
+            connect(m, gatherer.words, outputs.run)
+            coming = gatherer.groups.valid
         m.submodules.input_packer = inputs = Packer(configuration=c, group=1, zeros=False)
         connect(m, self._capture.groups, requantiser.groups)
         connect(m, requantiser.activations, pool.activations)
-        connect(m, pool.run, outputs.run)
         m.d.comb += [
             requantiser.first_parameter.eq(sequencer.first_parameter),
             requantiser.tail_groups.eq(sequencer.tail_groups),
@@ -290,8 +299,9 @@ class Core(wiring.Component):
         # stands in a flip-flop, so that what they hang on makes no way to the link's.
         quiet = Signal()
         first, second = outputs.write.payload, inputs.write.payload
-        m.d.sync += quiet.eq(~(outputs.write.valid | outputs.begin | pool.coming))
+        m.d.sync += quiet.eq(~(outputs.write.valid | outputs.begin | coming))
         m.d.comb += [outputs.write.ready.eq(1), inputs.write.ready.eq(quiet)]
+        self._bank_writes = outputs.write.valid | (inputs.write.valid & quiet)
         word = Mux(quiet, second.word, first.word)
         theirs = quiet.replicate(c.simd)
         banks, nonzero = Signal(c.simd), Signal(c.simd, name="nonzero", attrs=KEPT)
@@ -307,14 +317,32 @@ class Core(wiring.Component):
                 self._activations[j].write.address.eq(word),
                 self._activations[j].write.data.eq(Mux(quiet, second.values[j], first.values[j])),
             ]
-        masks = self._activation_masks
+        if c.activation_skip:
+            self._build_masks(m, {"word": word, "banks": banks, "nonzero": nonzero, "fresh": fresh, "writer": quiet})
+
+    def _build_masks(self, m: Module, write: dict[str, Value]) -> None:
+        m.submodules.activation_masks = masks = MaskStore(configuration=self.configuration)
+        read, pace = self._scanner.activation_masks, self._scanner.chunks.ready
         m.d.comb += [
-            masks.write.word.eq(word),
-            masks.write.banks.eq(banks),
-            masks.write.nonzero.eq(nonzero),
-            masks.write.fresh.eq(fresh),
-            masks.write.writer.eq(quiet),
+            masks.read.enable.eq(read.enable),
+            masks.read.address.eq(read.address),
+            *(masks.write[name].eq(value) for name, value in write.items()),
         ]
+        for feeder, mask in zip(self._feeders, masks.read.data, strict=True):
+            m.d.comb += feeder.activation_mask.eq(self._behind(m, pace, mask))
+
+    def _build_pace(self, m: Module) -> None:
+        # Banks with a single port are not read in a cycle in which they are written, and what was read is gone then, so
+        # that it must not wait: an output's last blocks are read only if capture is sure to take it, or are the last
+        # that are read until it has.
+        c, lanes, capture = self.configuration, self._lanes, self._capture
+        if c.activations_in is Primitive.SPRAM:
+            ending = self._final[2:].any() | lanes.ending
+            m.d.comb += [
+                self._held.eq(ending & (capture.groups.valid | self._final[1])),
+                self._blocked.eq(self._held | self._bank_writes),
+            ]
+        m.d.comb += self._front.eq(self._flow & ~self._blocked)
 
     def _build_reads(self, m: Module) -> None:
         # The link uses the activations' memories to read and the weights', which may have a single port, to write, at
@@ -336,16 +364,16 @@ class Core(wiring.Component):
             writes.eq(weights & ~self._lent_write),
             asks.eq(writes | (self.reads.valid & ~self._lent_read & ~reading & ~held)),
             self._lend.eq(asks & (forced | ~issued)),
-            self._step.eq(self._flow & ~forced),
-            take.eq(self._lent_read & self._flow),
+            self._step.eq(self._front & ~forced),
+            take.eq(self._lent_read & self._front),
             self.reads.ready.eq(take),
-            self.write.ready.eq((self._lent_write & self._flow) | (self.write.region != Region.WEIGHTS)),
+            self.write.ready.eq((self._lent_write & self._front) | (self.write.region != Region.WEIGHTS)),
             self._writing.eq(self.write.valid & self.write.ready),
             self.read_values.valid.eq(held),
             self.read_values.payload.eq(value),
         ]
-        m.d.sync += forced.eq(asks & Mux(forced, ~self._flow, issued & impatient))
-        with m.If(self._flow):
+        m.d.sync += forced.eq(asks & Mux(forced, ~self._front, issued & impatient))
+        with m.If(self._front):
             m.d.sync += [self._lent_write.eq(self._lend & writes), self._lent_read.eq(self._lend & ~writes)]
         m.d.sync += reading.eq(take)
         with m.If(~self.reads.valid | reading):
@@ -360,7 +388,7 @@ class Core(wiring.Component):
             m.d.sync += held.eq(0)
         for j, feeder in enumerate(self._feeders):
             m.d.comb += [
-                self._activations[j].read.enable.eq((feeder.read | self._lent_read) & self._flow),
+                self._activations[j].read.enable.eq((feeder.read | self._lent_read) & self._front),
                 self._activations[j].read.address.eq(feeder.word),
             ]
 
@@ -386,8 +414,8 @@ class Core(wiring.Component):
             "stored": sum(stored[1:], stored[0]),
             "positions": c.simd * walked,
             "cycles": self.running,
-            "requantiser_stalls": self.running & ~self._flow,
-            "memory_stalls": self.running & self._flow & ~self._step,
+            "requantiser_stalls": self.running & (~self._flow | self._held),
+            "memory_stalls": self.running & self._flow & ~self._held & ~self._step,
             "issue_cycles": moving & some,
             "empty_cycles": moving & ~some & holding.any(),
             "idle_cycles": moving & ~some & ~holding.any(),

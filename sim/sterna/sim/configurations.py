@@ -17,9 +17,10 @@ def _verified(
     cores: int = 1,
     weight_code: TritCode = TritCode.TRIT2,
     read_latency: int = 1,
+    activation_skip: bool = True,
 ) -> Configuration:
     """``streaming``: weights, masks and parameters of all layers often do not fit, some layers not even alone; weights
-    that are written while others are read lie in memory with a single port."""
+    that are written while others are read lie in memory with a single port. So do activations, if none are skipped."""
     tile = 1 << (pe // requantisers - 1).bit_length()  # parameter words, rounded up
     depths = (64, 32, max(16, tile)) if streaming else (4096, 2048, 512)
     return Configuration(
@@ -27,7 +28,8 @@ def _verified(
         simd=simd, pe=pe, requantisers=requantisers, act_bits=act_bits, acc_bits=18, cores=cores,
         weight_code=weight_code, read_latency=read_latency, weight_depth=depths[0], mask_depth=depths[1],
         parameter_depth=depths[2], activation_depth=2048, pool_depth=256, program_depth=256,
-        weights_in=Primitive.SPRAM if streaming else Primitive.BLOCK,
+        weights_in=Primitive.SPRAM if streaming else Primitive.BLOCK, activation_skip=activation_skip,
+        activations_in=Primitive.BLOCK if activation_skip else Primitive.SPRAM,
     )  # fmt: skip
 
 
@@ -40,10 +42,12 @@ VERIFIED = {
         _verified(8, 8, 2, 2, streaming=True, read_latency=2),
         _verified(2, 4, 1, 8, streaming=True, cores=2),
         _verified(4, 10, 2, 8, streaming=True, weight_code=TritCode.TRIT5, read_latency=2),
+        _verified(4, 8, 1, 8, streaming=False, activation_skip=False),
     )
 }
 """What ``sterna verify`` runs on: every number of feeders and lanes that the benches go through, 2 and 8 bits, 1, 2 and
-4 requantisers, one core and two, weights in both codes, both latencies of reading; memories just large enough for
+4 requantisers, one core and two, weights in both codes, both latencies of reading, activations that are skipped and that
+are not; memories just large enough for
 :func:`sterna.sim.networks.random_network`, or for its layers."""
 
 CONVOLUTIONAL = Configuration(
@@ -64,11 +68,14 @@ def simulated(name: str) -> Configuration:
 
 def random_configuration(rng: np.random.Generator, *, streaming: bool | None = None) -> Configuration:
     """A small configuration; every combination of simd 1…8, pe 4…20, activation bits 2, 5, 8; ``streaming`` or not;
-    weights in either code, of as many bytes a block."""
+    weights in either code, of as many bytes a block; with and without skipped activations."""
     simd, pe = int(rng.choice([1, 2, 4, 8])), int(rng.choice([4, 8, 16]))
     requantisers = int(rng.choice([r for r in (1, 2, 4) if r <= simd and 4 * r <= pe]))
     if streaming is None:
         streaming = bool(rng.integers(2))
     act_bits, code = int(rng.choice([2, 5, 8])), TritCode(str(rng.choice(list(TritCode))))
     pe = pe // TritCode.TRIT2.trits_per_byte * code.trits_per_byte
-    return _verified(simd, pe, requantisers, act_bits, streaming=streaming, weight_code=code)
+    skip = bool(rng.integers(2))
+    return _verified(
+        simd, pe, requantisers, act_bits, streaming=streaming, weight_code=code, activation_skip=skip
+    )

@@ -50,7 +50,7 @@ def model_cycles(
         total = 0.0
         for plane in op.planes:
             active = _stored(tensors[plane.source] != 0, layouts[plane.source], configuration.simd)
-            if not activation_skip:
+            if not (activation_skip and configuration.activation_skip):
                 active = np.ones_like(active)
             total += _plane_cycles(op, plane, active, configuration, block_skip, floor)
         cycles[op.layer.name] = total

@@ -223,7 +223,8 @@ class Machine:
     def _count(self, blocks: _Blocks, seen: npt.NDArray[np.int8], flags: int) -> None:
         stored = blocks.stored
         pixels = seen.shape[1]
-        active = np.full(stored.shape[1:], pixels) if flags & StartFlag.NO_ACTIVATION_SKIP else (seen != 0).sum(axis=1)
+        whole = flags & StartFlag.NO_ACTIVATION_SKIP or not self._c.activation_skip
+        active = np.full(stored.shape[1:], pixels) if whole else (seen != 0).sum(axis=1)
         each = np.broadcast_to(active, stored.shape)
         self.issued += int((each if flags & StartFlag.NO_BLOCK_SKIP else each[stored]).sum())
         self.stored += pixels * int(stored.sum())

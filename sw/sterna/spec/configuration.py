@@ -45,6 +45,7 @@ class Primitive(StrEnum):
 
 HELD_IN: dict[str, tuple[Primitive, ...]] = {
     "weights_in": (Primitive.BLOCK, Primitive.SPRAM),
+    "activations_in": (Primitive.BLOCK, Primitive.SPRAM),
     "activation_masks_in": (Primitive.BLOCK, Primitive.BITS),
     "masks_in": (Primitive.BLOCK, Primitive.LUT),
     "parameters_in": (Primitive.BLOCK, Primitive.LUT),
@@ -94,8 +95,13 @@ class Configuration:
     """Groups (of ``requantisers`` activations) that a row of pooling windows may have. Power of two."""
     program_depth: int = 256
     """Program memory, in 16-bit words. Power of two, at most 65536."""
+    activation_skip: bool = True
+    """Whether zeros among activations are skipped, for which masks of them are kept. Without, they are issued, and zeros
+    around tensors lie in memory as values."""
     weights_in: Primitive = Primitive.BLOCK
     """What holds the weight banks: ``BLOCK`` or ``SPRAM``."""
+    activations_in: Primitive = Primitive.BLOCK
+    """What holds the banks of activations: ``BLOCK``, or ``SPRAM`` if there is no ``activation_skip``."""
     activation_masks_in: Primitive = Primitive.BLOCK
     """What holds the masks of the activations: ``BLOCK`` or ``BITS``."""
     masks_in: Primitive = Primitive.BLOCK
@@ -120,6 +126,8 @@ class Configuration:
             value = getattr(self, field.name)
             if field.name == "name":
                 check("name", isinstance(value, str) and bool(value), "a non-empty string")
+            elif field.name == "activation_skip":
+                check(field.name, isinstance(value, bool), "True or False")
             elif field.name in CHOICES:
                 allowed = CHOICES[field.name]
                 right = value in allowed and isinstance(value, type(allowed[0]))
@@ -127,6 +135,8 @@ class Configuration:
             else:
                 check(field.name, isinstance(value, int) and not isinstance(value, bool), "an integer")
         check("read_latency", self.read_latency in {1, 2}, "1 or 2")
+        values = not self.activation_skip or self.activations_in is Primitive.BLOCK
+        check("activations_in", values, f"{Primitive.BLOCK} with activation_skip")
         check("simd", _power_of_two(self.simd) and self.simd <= 32, "a power of two, 1…32")
         unit = self.weight_code.trits_per_byte  # so that a block is whole bytes
         check("pe", 4 <= self.pe <= 64 and self.pe % unit == 0, f"a multiple of {unit}, 4…64")
@@ -158,12 +168,14 @@ class Configuration:
         """First 8 bytes of the SHA-256 of the parameters that image or driver depend on (not :data:`BUILD_ONLY`) and of
         the contracts that both sides share: a device refuses images of a release whose descriptors, requests or
         registers differ. It also tells the driver how many cores there are; of a single one
-        nothing is said, nor of ``trit2`` in the weight memories."""
+        nothing is said, nor of ``trit2`` in the weight memories, nor of skipped activations."""
         described = dataclasses.asdict(self) | {"format": FORMAT_VERSION, "chunk": CHUNK, "contracts": _CONTRACTS}
         for name in BUILD_ONLY:
             del described[name]
         if self.cores == 1:
             del described["cores"]
+        if self.activation_skip:
+            del described["activation_skip"]
         if self.weight_code is TritCode.TRIT2:
             del described["weight_code"]
         else:
@@ -186,6 +198,12 @@ STANDARD = {
             name="icebreaker-trit5", simd=4, pe=10, requantisers=1, act_bits=8, acc_bits=18, weight_depth=16384,
             weight_code=TritCode.TRIT5, mask_depth=1024, activation_depth=512, parameter_depth=512, program_depth=256,
             weights_in=Primitive.SPRAM, activation_masks_in=Primitive.BITS,
+        ),
+        # The same part the other way round, for convolutions: 4 banks × 16K activations in SPRAM, 16,384 trits in EBR.
+        Configuration(
+            name="icebreaker-maps", simd=4, pe=16, requantisers=1, act_bits=8, acc_bits=18, weight_depth=256,
+            mask_depth=512, activation_depth=16384, parameter_depth=512, program_depth=256, activation_skip=False,
+            activations_in=Primitive.SPRAM,
         ),
         # HX8K, all in EBR: 16,384 trits.
         Configuration(

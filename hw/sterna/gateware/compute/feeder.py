@@ -76,9 +76,12 @@ class Feeder(wiring.Component):
         activation_mask = Signal(CHUNK)
         arrived = Signal(chunk, reset_less=True)  # but for `ends` and `passes`, which are worked out from it
         fresh = Signal()  # it is neither current nor queued nor dropped
-        m.d.comb += activation_mask.eq(_window(Cat(lower, self.activation_mask), fetched.shift))
-        with m.If(self.take):
-            m.d.sync += lower.eq(self.activation_mask[1:])
+        if self.configuration.activation_skip:
+            m.d.comb += activation_mask.eq(_window(Cat(lower, self.activation_mask), fetched.shift))
+            with m.If(self.take):
+                m.d.sync += lower.eq(self.activation_mask[1:])
+        else:
+            m.d.comb += activation_mask.eq(~0)
         with m.If(whole):
             m.d.sync += [
                 arrived.mask.eq(

@@ -31,6 +31,7 @@ class Lanes(wiring.Component):
             "trits": In(data.ArrayLayout(data.ArrayLayout(2, c.pe), c.simd)),
             "final": In(1),  # the inputs of this cycle are the output's last
             "last": Out(1),
+            "ending": Out(1),  # an output's last inputs are on their way to its sums, or these are there
             "sums": Out(data.ArrayLayout(signed(c.acc_bits), c.pe)),
         })  # fmt: skip
 
@@ -39,7 +40,7 @@ class Lanes(wiring.Component):
         c = self.configuration
 
         final = Signal(2 + self.levels)  # behind products, each level, and accumulators
-        m.d.comb += self.last.eq(final[-1])
+        m.d.comb += [self.last.eq(final[-1]), self.ending.eq(final.any())]
         minus = Signal.like(self.activations)
         m.d.comb += [minus[j].eq(_negated(self.activations[j])) for j in range(c.simd)]
         with m.If(self.flow):

@@ -50,8 +50,9 @@ class Scanner(wiring.Component):
     """For each output, the chunks of its window rows, one a cycle; all banks have them at the same addresses.
 
     A window may begin at any word: the feeders then shift each activation mask together from two words, of which the
-    row's first costs a read of its own. Block masks are read in order, from ``first_mask`` on with an output that
-    rewinds. Reading ahead goes on over the end of an output, so its few cycles of latency do not show.
+    row's first costs a read of its own (unless activations are not skipped). Block masks are read in order, from
+    ``first_mask`` on with an output that rewinds. Reading ahead goes on over the end of an output, so its few cycles of
+    latency do not show.
 
     Latency: two cycles from request to the first chunk. Throughput: one chunk a cycle. Flow: moves only while
     ``chunks`` is ready, which may not wait for what comes; the memories hold their data meanwhile.
@@ -139,8 +140,8 @@ class Scanner(wiring.Component):
         with m.If(Mux(ready, turns, ~busy)):
             m.d.sync += [
                 lower.eq(start),
-                unaligned.eq(start[:OFFSET_BITS].any()),
-                half.eq(start[:OFFSET_BITS].any()),
+                unaligned.eq(start[:OFFSET_BITS].any() & c.activation_skip),
+                half.eq(start[:OFFSET_BITS].any() & c.activation_skip),
                 row_word.eq(start),
                 rows_left.eq(Mux(busy, rows_left + busy.replicate(len(rows_left)), request.rows)),
                 last_row.eq(Mux(busy, rows_left == 1, request.rows == 0)),
