@@ -56,6 +56,11 @@ class Skips:
 SKIPS = tuple(Skips(*both) for both in ((True, True), (False, True), (True, False), (False, False)))
 
 
+def skips_on(configuration: Configuration) -> tuple[Skips, ...]:
+    """Those that a device can run with."""
+    return SKIPS if configuration.activation_skip else SKIPS[:2]
+
+
 @dataclass(frozen=True)
 class Case:
     """One network and the circumstances in which it is run."""
@@ -133,7 +138,7 @@ def check_device(device: Device, case: Case) -> Image:
     emulated.load(image)
     shown = case.seed % len(case.images)  # the image of which every tensor is read
     _check_tensors(device, case, golden, shown, SKIPS[0])
-    for skips in SKIPS:
+    for skips in skips_on(case.configuration):
         before, emulated_before = device.counters(), emulated.counters()
         outputs = device.infer(case.images, activation_skip=skips.activations, block_skip=skips.blocks)
         for name, batch in zip(

@@ -19,6 +19,7 @@ from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor
 from sterna.spec.errors import EncodingError, FitError, ModelError
 from sterna.spec.image import MAX_SEGMENT_OPS, Image, OpPlace, Region, Section, Segment, TensorPlace
 from sterna.spec.layout import TensorLayout
+from sterna.spec.limits import op_limits
 from sterna.spec.network import IntegerNetwork
 
 _FINENESSES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -249,6 +250,11 @@ def _descriptor(
         # Behind a full memory lies what has no words, or does not fit, which the report tells.
         **{name: first[region] % depths(c)[region] for region, (name, _, _) in MEMORIES.items()},
     )
+    limits = op_limits(c)
+    beyond = [f"its {field} is {getattr(descriptor, field)}; at most {limits[field]}" for field in ("width", "height")
+              if getattr(descriptor, field) > limits[field]]  # fmt: skip
+    if beyond:
+        raise FitError(f"layer {name!r} cannot be described: {beyond[0]}")
     try:
         return descriptor.encode()
     except EncodingError as error:

@@ -192,7 +192,7 @@ class Device:
         """
         image = self._loaded_image()
         rows = self._quantised(images)
-        flags = _flags(activation_skip, block_skip)
+        flags = self._flags(activation_skip, block_skip)
         outputs = tuple(np.empty((len(rows), *_shape(place)), np.int32) for place in image.outputs)
         reading_due = self._runs_per_reading(image)
         slots, behind = self._deal(image)
@@ -247,7 +247,7 @@ class Device:
             raise DeviceRefusedError("only an image is loaded; linear needs the network, to check x", Status.NOT_LOADED)
         layer = self._network.layer(name)
         rows = layer.integers(x)
-        flags = _flags(activation_skip, block_skip)
+        flags = self._flags(activation_skip, block_skip)
         output = np.empty((len(rows), *layer.shape(name)), np.int32)
         reading_due = self._runs_per_reading(image)
         first = 0  # channel of the op; a layer in parts has several
@@ -281,7 +281,7 @@ class Device:
         each op, up to that op.
         """
         program, row = self._single(image)
-        flags = _flags(activation_skip, block_skip)
+        flags = self._flags(activation_skip, block_skip)
         tensors: dict[str, npt.NDArray[np.int8]] = {}
         with self._exchange():
             self._submit_input(program, 0, row)
@@ -303,7 +303,7 @@ class Device:
         not while they last, so that a longer run begins as a shorter one: its stalls are not in the rows.
         """
         program, row = self._single(image)
-        flags = _flags(activation_skip, block_skip)
+        flags = self._flags(activation_skip, block_skip)
         rows, before_op = dict.fromkeys((op.tensor.name for op in program.ops), Counters()), Counters()
         with self._exchange():
             self._submit_input(program, 0, row)
@@ -549,13 +549,14 @@ class Device:
             raise InputError(f"images reach from {array.min()} to {array.max()}; allowed: -{limit}…{limit}")
         return array.reshape(len(array), *shape)
 
+    def _flags(self, activation_skip: bool, block_skip: bool) -> int:
+        """Of START. Raises :class:`InputError` for what the device cannot do."""
+        if not (block_skip or self.configuration.activation_skip):
+            raise InputError(f"block_skip is False, but {self.configuration.name} issues no zero blocks")
+        return StartFlag.NO_ACTIVATION_SKIP * (not activation_skip) | StartFlag.NO_BLOCK_SKIP * (not block_skip)
+
     def _single(self, image: npt.ArrayLike) -> tuple[Image, npt.NDArray[np.int8]]:
         return self._loaded_image(), self._quantised(np.asarray(image)[None])[0]
-
-
-def _flags(activation_skip: bool, block_skip: bool) -> int:
-    """Of START."""
-    return StartFlag.NO_ACTIVATION_SKIP * (not activation_skip) | StartFlag.NO_BLOCK_SKIP * (not block_skip)
 
 
 def _shape(place: TensorPlace) -> Shape:

@@ -226,7 +226,8 @@ class Machine:
         whole = flags & StartFlag.NO_ACTIVATION_SKIP or not self._c.activation_skip
         active = np.full(stored.shape[1:], pixels) if whole else (seen != 0).sum(axis=1)
         each = np.broadcast_to(active, stored.shape)
-        self.issued += int((each if flags & StartFlag.NO_BLOCK_SKIP else each[stored]).sum())
+        dense = flags & StartFlag.NO_BLOCK_SKIP and self._c.activation_skip
+        self.issued += int((each if dense else each[stored]).sum())
         self.stored += pixels * int(stored.sum())
         self.positions += pixels * stored.size
 

@@ -96,8 +96,8 @@ class Configuration:
     program_depth: int = 256
     """Program memory, in 16-bit words. Power of two, at most 65536."""
     activation_skip: bool = True
-    """Whether zeros among activations are skipped, for which masks of them are kept. Without, they are issued, and zeros
-    around tensors lie in memory as values."""
+    """Whether zeros among activations are skipped, for which masks of them are kept. Without, every stored block is
+    issued and no other, whatever a run asks for, and zeros around tensors lie in memory as values."""
     weights_in: Primitive = Primitive.BLOCK
     """What holds the weight banks: ``BLOCK`` or ``SPRAM``."""
     activations_in: Primitive = Primitive.BLOCK

@@ -5,6 +5,9 @@ The sequencer has registers of these sizes; the driver refuses images that ask f
 
 from sterna.spec.configuration import CHUNK, Configuration
 
+MOST_PIXELS = 4096
+"""In a row, and rows."""
+
 
 def op_limits(configuration: Configuration) -> dict[str, int]:
     """Largest values of fields of an op."""
@@ -12,8 +15,8 @@ def op_limits(configuration: Configuration) -> dict[str, int]:
     activations = c.simd * c.activation_depth
     return {
         "tiles": max(1, c.requantisers * c.parameter_depth // c.pe),  # each has parameters for all lanes
-        "width": activations,  # each window begins at another activation
-        "height": activations,
+        "width": min(activations, MOST_PIXELS),  # each window begins at another activation
+        "height": min(activations, MOST_PIXELS),
         "phases": c.simd,
         "tail_groups": c.pe // c.requantisers,
     }

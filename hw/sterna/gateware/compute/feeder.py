@@ -73,21 +73,22 @@ class Feeder(wiring.Component):
         # Arrival: which positions have to be issued.
         fetched = self.chunk
         lower = Signal(CHUNK - 1, reset_less=True)  # of the chunk before, all but its first
-        activation_mask = Signal(CHUNK)
+        activation_mask, wanted = Signal(CHUNK), Signal(CHUNK)
         arrived = Signal(chunk, reset_less=True)  # but for `ends` and `passes`, which are worked out from it
         fresh = Signal()  # it is neither current nor queued nor dropped
         if self.configuration.activation_skip:
             m.d.comb += activation_mask.eq(_window(Cat(lower, self.activation_mask), fetched.shift))
             with m.If(self.take):
                 m.d.sync += lower.eq(self.activation_mask[1:])
+            m.d.comb += wanted.eq(
+                (activation_mask | self.no_activation_skip.replicate(CHUNK))
+                & (self.block_mask | (fetched.positions & self.no_block_skip.replicate(CHUNK)))
+            )
         else:
-            m.d.comb += activation_mask.eq(~0)
+            m.d.comb += [activation_mask.eq(~0), wanted.eq(self.block_mask)]
         with m.If(whole):
             m.d.sync += [
-                arrived.mask.eq(
-                    (activation_mask | self.no_activation_skip.replicate(CHUNK))
-                    & (self.block_mask | (fetched.positions & self.no_block_skip.replicate(CHUNK)))
-                ),
+                arrived.mask.eq(wanted),
                 arrived.blocks.eq(self.block_mask),
                 arrived.live.eq(activation_mask & self.block_mask),
                 arrived.last.eq(fetched.last),
@@ -146,7 +147,7 @@ class Feeder(wiring.Component):
                 self.held.eq(holding),
                 issue.below.eq((current.blocks & ~Cat(before[1:]))[: CHUNK - 1]),  # the chunk's blocks before this one
                 issue.index.eq(Cat(index)),
-                issue.present.eq(present),
+                issue.present.eq(present if self.configuration.activation_skip else 1),
             ]
         self._build_addresses(m, issue, leaving, waiting, whole, arrived.blocks)
         return m

@@ -21,7 +21,7 @@ PARAMETER = data.StructLayout(
 
 STAGES = 5
 BLOCK_BITS = 16
-MOST_FEW = 4
+MOST_IN_FLIP_FLOPS = 24
 
 
 def activation_group(configuration: Configuration) -> data.StructLayout:
@@ -172,7 +172,7 @@ class Requantiser(wiring.Component):
 
 class PartialSums(wiring.Component):
     """As :class:`Ram`. On UltraPlus parts, whose block RAM all is in use, words of which a few bits reach into another
-    16-bit block have these in flip-flops."""
+    16-bit block have these in flip-flops, if that takes no more than ``MOST_IN_FLIP_FLOPS``."""
 
     def __init__(self, *, shape: data.ArrayLayout, depth: int):
         self.shape = shape
@@ -182,7 +182,9 @@ class PartialSums(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         width = self.shape.size
-        few = width % BLOCK_BITS if is_ultraplus(platform) and width % BLOCK_BITS <= MOST_FEW else 0
+        few = width % BLOCK_BITS if is_ultraplus(platform) else 0
+        if few * self.depth > MOST_IN_FLIP_FLOPS:
+            few = 0
         m.submodules.low = low = Ram(shape=width - few, depth=self.depth)
         read, write = self.read, self.write
         value = write.data.as_value()
