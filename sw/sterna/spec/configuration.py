@@ -199,9 +199,10 @@ STANDARD = {
             weight_code=TritCode.TRIT5, mask_depth=1024, activation_depth=512, parameter_depth=512, program_depth=256,
             weights_in=Primitive.SPRAM, activation_masks_in=Primitive.BITS,
         ),
-        # The same part the other way round, for convolutions: 4 banks × 16K activations in SPRAM, 16,384 trits in EBR.
+        # The same part the other way round, for convolutions: 4 banks × 16K activations in SPRAM, 16,384 trits in EBR,
+        # so few that sums stay small.
         Configuration(
-            name="icebreaker-maps", simd=4, pe=16, requantisers=1, act_bits=8, acc_bits=18, weight_depth=256,
+            name="icebreaker-maps", simd=4, pe=16, requantisers=1, act_bits=8, acc_bits=16, weight_depth=256,
             mask_depth=512, activation_depth=16384, parameter_depth=512, program_depth=256, activation_skip=False,
             activations_in=Primitive.SPRAM,
         ),
