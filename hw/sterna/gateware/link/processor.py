@@ -89,7 +89,8 @@ class LinkProcessor(wiring.Component):
         # In the first cycle of an instruction its word is there, memories are read, and what is to be done is worked
         # out; in the second it is done, from flip-flops, and the next word is fetched.
         second = Signal(init=1)
-        m.d.sync += second.eq(~second)
+        starting = Signal(init=1)  # the word is not the program's: what was there at power-up, or before a reset
+        m.d.sync += [second.eq(~second), starting.eq(0)]
         branches, acts = word[15], ~word[15] & word[14]
         self._operation, self._source, self._operand = word[11:14], word[8:11], word[:8]
         self._condition, inverted = word[10:14], word[14]
@@ -122,7 +123,7 @@ class LinkProcessor(wiring.Component):
         with m.If(self._acts[Action.RETURN]):
             m.d.comb += following.eq(links[0])
             m.d.sync += links[0].eq(links[1])
-        with m.If(branches & (self._holds.bit_select(self._condition[2:], 1) ^ inverted)):
+        with m.If(~starting & branches & (self._holds.bit_select(self._condition[2:], 1) ^ inverted)):
             m.d.comb += following.eq(word)
         with m.If(calls):
             m.d.sync += [links[0].eq(at + 1), links[1].eq(links[0])]
