@@ -197,6 +197,14 @@ def test_a_memory_that_is_full_to_the_last_address_is_used() -> None:
     assert np.array_equal(device.infer(np.ones((1, size))), network.predict(np.ones((1, size))))
 
 
+def test_a_row_of_more_pixels_than_the_sequencer_counts_is_refused() -> None:
+    c = dataclasses.replace(configuration_named("icebreaker"), name="long", activation_depth=8192)
+    spec = InputSpec(name="x", shape=(1, 4097, 1), low=-100, high=100, scale=1.0)
+    network = network_of(np.ones((1, 1, 1, 1), np.int8), input=spec)
+    with pytest.raises(FitError, match=r"^layer '\w+' cannot be described: its width is 4097; at most 4096$"):
+        compile_network(network, c)
+
+
 def test_of_a_network_that_does_not_fit_at_all_the_report_is_that_of_whole_layers() -> None:
     network = random_dense(0, (784, 2000, 2000, 10))
     with pytest.raises(FitError) as raised:

@@ -57,6 +57,18 @@ def test_skips_do_not_change_results(
         assert counters.issued < counters.positions == counters.stored + counters.skipped_blocks
 
 
+def test_what_always_skips_zero_blocks_is_not_asked_to_issue_them(network: IntegerNetwork, images: Images) -> None:
+    configuration = dataclasses.replace(STANDARD["icebreaker"], name="whole", activation_skip=False)
+    device = Device(Emulator(configuration), configuration=configuration)
+    device.load(network)
+    for call, given in ((device.infer, images), (device.trace, images[0]), (device.profile, images[0])):
+        with pytest.raises(InputError, match=r"^block_skip is False, but whole issues no zero blocks$"):
+            call(given, block_skip=False)
+    assert np.array_equal(device.infer(images, activation_skip=False), network.predict(images))
+    counters = device.counters()
+    assert counters.issued == counters.stored < counters.positions
+
+
 def test_several_outputs_come_as_a_tuple(device: Device, make_network: MakeNetwork) -> None:
     network = make_network(16, 12, 9, outputs=("layer2", "layer1"))
     images = np.random.default_rng(0).uniform(-8, 8, (5, 16))

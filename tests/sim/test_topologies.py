@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from sterna.compiler import model_cycles
 from sterna.compiler.compile import fit_report
+from sterna.driver import Device
 from sterna.golden import trace
 from sterna.sim.configurations import CONVOLUTIONAL, SIMULATED, VERIFIED, simulated
+from sterna.sim.device import open_simulation
 from sterna.sim.topologies import conv_layer, dense_layer, resnet8
 from sterna.spec.errors import ConfigurationError
 from sterna.spec.trits import TritCode
@@ -33,6 +36,23 @@ def test_four_cores_of_the_ecp5_hold_resnet8_of_four_bits_dense_as_it_is() -> No
     report = fit_report(network, simulated("ecp5-85x4"))
     report.check()
     assert report.streamed_bytes == 0
+
+
+def test_the_up5k_holds_resnet8_whole_and_gives_what_golden_gives() -> None:
+    configuration = simulated("icebreaker-maps")
+    network = resnet8(block=configuration.pe, density=0.14, mean_steps=2, classes_first=True)
+    assert fit_report(network, configuration).streamed_bytes == 0
+    images = np.random.default_rng(0).integers(-127, 128, (2, *network.input.shape))
+    tensors = trace(network, images)
+    with Device(open_simulation(configuration.name, power_up=1), configuration=configuration) as device:
+        device.load(network)
+        outputs = device.infer(images)
+        assert isinstance(outputs, np.ndarray)
+        assert (outputs == tensors["mean"].reshape(outputs.shape)).all()
+        cycles = device.counters().cycles / len(images)
+        for name, tensor in device.trace(images[0]).items():
+            assert (tensor == tensors[name][0]).all()
+    assert cycles < 1.2 * model_cycles(network, configuration, images).total
 
 
 def test_activations_of_resnet8_neither_vanish_nor_all_saturate() -> None:

@@ -46,6 +46,11 @@ BASE = configuration_named("icebreaker")
         ({"weights_in": Primitive.LUT}, "weights_in is <Primitive.LUT: 'lut'>; allowed: block, spram"),
         ({"masks_in": Primitive.SPRAM}, "masks_in is <Primitive.SPRAM: 'spram'>; allowed: block, lut"),
         ({"parameters_in": 1}, "parameters_in is 1; allowed: block, lut"),
+        ({"activation_skip": 1}, "activation_skip is 1; allowed: True or False"),
+        (
+            {"activations_in": Primitive.SPRAM},
+            "activations_in is <Primitive.SPRAM: 'spram'>; allowed: block with activation_skip",
+        ),
         ({"read_latency": 3}, "read_latency is 3; allowed: 1 or 2"),
         ({"cores": 3}, "cores is 3; allowed: 1, 2 or 4, at most 8"),
         ({"cores": 0}, "cores is 0; allowed: 1, 2 or 4, at most 8"),
@@ -70,17 +75,18 @@ def test_the_digest_covers_every_parameter_but_those_of_the_build_alone():
     other = {
         "simd": 8, "pe": 16, "requantisers": 2, "act_bits": 4, "acc_bits": 20, "weight_depth": 512, "mask_depth": 512,
         "activation_depth": 1024, "parameter_depth": 1024, "pool_depth": 64, "program_depth": 512, "cores": 2,
-        "weight_code": TritCode.TRIT5,
+        "weight_code": TritCode.TRIT5, "activation_skip": False,
     }  # fmt: skip
     build_only = {
         "name": "another", "read_latency": 2,
         "weights_in": Primitive.SPRAM, "activation_masks_in": Primitive.BITS, "masks_in": Primitive.LUT,
-        "parameters_in": Primitive.LUT, "link_in": Primitive.LUT,
+        "parameters_in": Primitive.LUT, "link_in": Primitive.LUT, "activations_in": Primitive.SPRAM,
     }  # fmt: skip
     assert {field.name for field in dataclasses.fields(Configuration)} == {*build_only, *other}
     assert set(build_only) == set(BUILD_ONLY)
     digests = {dataclasses.replace(base, **{name: value}).digest for name, value in other.items()} | {base.digest}
     assert len(digests) == len(other) + 1
+    plain = dataclasses.replace(BASE, activation_skip=False)  # which all primitives allow
     for name, value in build_only.items():
-        assert dataclasses.replace(BASE, **{name: value}).digest == BASE.digest
+        assert dataclasses.replace(plain, **{name: value}).digest == plain.digest
     assert len(BASE.digest) == 8

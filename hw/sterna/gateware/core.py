@@ -19,16 +19,17 @@ from sterna.gateware.kept import KEPT
 from sterna.gateware.memory.mask_store import MaskStore
 from sterna.gateware.memory.packer import Packer
 from sterna.gateware.memory.ram import Ram
-from sterna.gateware.memory.word_packer import WordGatherer, WordPacker
 from sterna.gateware.memory.trit_decoder import BlockDecoder
+from sterna.gateware.memory.word_packer import WordGatherer, WordPacker
 from sterna.gateware.tally import NARROW_BITS, TallyPair, WideTally
 from sterna.spec.configuration import CHUNK, Configuration, Primitive
 from sterna.spec.descriptors import WORD_BITS
 from sterna.spec.image import PARAMETER_BYTES, Region, word_bytes
 
-TAG_QUEUE = 4
-"""Outputs between the sequencer and capture. Each takes at least four cycles there (``pe / requantisers``), and the
-shortest needs about twelve from one to the other."""
+LONG_QUEUE, SHORT_QUEUE = 4, 2
+"""Outputs between the sequencer and capture, which the shortest reach in about twelve cycles. There each takes ``pe /
+requantisers`` at least, which are four or more: the short queue is for those that take longer."""
+SHORT_QUEUE_FROM = 16
 
 READ_PATIENCE = 15
 """Cycles that a read of the link waits for one in which no feeder reads."""
@@ -147,7 +148,8 @@ class Core(wiring.Component):
         m.d.sync += sequencer.loading.eq(loading)
 
         # The scanner takes outputs ahead of the lanes; their tags wait for capture.
-        m.submodules.tags = self._tags = tags = fifo.SyncFIFOBuffered(width=output_tags().size, depth=TAG_QUEUE)
+        depth = SHORT_QUEUE if c.pe // c.requantisers >= SHORT_QUEUE_FROM else LONG_QUEUE
+        m.submodules.tags = self._tags = tags = fifo.SyncFIFOBuffered(width=output_tags().size, depth=depth)
         m.submodules.scanner = self._scanner = scanner = Scanner(configuration=c)
         outputs = sequencer.outputs
         room = Signal()  # a cycle late; outputs come in no two cycles running

@@ -76,6 +76,4 @@ def random_configuration(rng: np.random.Generator, *, streaming: bool | None = N
     act_bits, code = int(rng.choice([2, 5, 8])), TritCode(str(rng.choice(list(TritCode))))
     pe = pe // TritCode.TRIT2.trits_per_byte * code.trits_per_byte
     skip = bool(rng.integers(2))
-    return _verified(
-        simd, pe, requantisers, act_bits, streaming=streaming, weight_code=code, activation_skip=skip
-    )
+    return _verified(simd, pe, requantisers, act_bits, streaming=streaming, weight_code=code, activation_skip=skip)
