@@ -52,6 +52,7 @@ BASE = configuration_named("icebreaker")
             "activations_in is <Primitive.SPRAM: 'spram'>; allowed: block with activation_skip",
         ),
         ({"read_latency": 3}, "read_latency is 3; allowed: 1 or 2"),
+        ({"output_queue": 3}, "output_queue is 3; allowed: 2 or 4"),
         ({"cores": 3}, "cores is 3; allowed: 1, 2 or 4, at most 8"),
         ({"cores": 0}, "cores is 0; allowed: 1, 2 or 4, at most 8"),
         ({"simd": 32, "cores": 4}, "cores is 4; allowed: 1, 2 or 4, at most 1"),
@@ -78,7 +79,7 @@ def test_the_digest_covers_every_parameter_but_those_of_the_build_alone():
         "weight_code": TritCode.TRIT5, "activation_skip": False,
     }  # fmt: skip
     build_only = {
-        "name": "another", "read_latency": 2,
+        "name": "another", "read_latency": 2, "output_queue": 2,
         "weights_in": Primitive.SPRAM, "activation_masks_in": Primitive.BITS, "masks_in": Primitive.LUT,
         "parameters_in": Primitive.LUT, "link_in": Primitive.LUT, "activations_in": Primitive.SPRAM,
     }  # fmt: skip

@@ -26,10 +26,6 @@ from sterna.spec.configuration import CHUNK, Configuration, Primitive
 from sterna.spec.descriptors import WORD_BITS
 from sterna.spec.image import PARAMETER_BYTES, Region, word_bytes
 
-LONG_QUEUE, SHORT_QUEUE = 4, 2
-"""Outputs between the sequencer and capture, which the shortest reach in about twelve cycles. There each takes ``pe /
-requantisers`` at least, which are four or more: the short queue is for those that take longer."""
-SHORT_QUEUE_FROM = 16
 
 READ_PATIENCE = 15
 """Cycles that a read of the link waits for one in which no feeder reads."""
@@ -148,8 +144,7 @@ class Core(wiring.Component):
         m.d.sync += sequencer.loading.eq(loading)
 
         # The scanner takes outputs ahead of the lanes; their tags wait for capture.
-        depth = SHORT_QUEUE if c.pe // c.requantisers >= SHORT_QUEUE_FROM else LONG_QUEUE
-        m.submodules.tags = self._tags = tags = fifo.SyncFIFOBuffered(width=output_tags().size, depth=depth)
+        m.submodules.tags = self._tags = tags = fifo.SyncFIFOBuffered(width=output_tags().size, depth=c.output_queue)
         m.submodules.scanner = self._scanner = scanner = Scanner(configuration=c)
         outputs = sequencer.outputs
         room = Signal()  # a cycle late; outputs come in no two cycles running

@@ -29,7 +29,7 @@ def _verified(
         weight_code=weight_code, read_latency=read_latency, weight_depth=depths[0], mask_depth=depths[1],
         parameter_depth=depths[2], activation_depth=2048, pool_depth=256, program_depth=256,
         weights_in=Primitive.SPRAM if streaming else Primitive.BLOCK, activation_skip=activation_skip,
-        activations_in=Primitive.BLOCK if activation_skip else Primitive.SPRAM,
+        activations_in=Primitive.BLOCK if activation_skip else Primitive.SPRAM, output_queue=4 if activation_skip else 2,
     )  # fmt: skip
 
 
@@ -46,9 +46,9 @@ VERIFIED = {
     )
 }
 """What ``sterna verify`` runs on: every number of feeders and lanes that the benches go through, 2 and 8 bits, 1, 2 and
-4 requantisers, one core and two, weights in both codes, both latencies of reading, activations that are skipped and that
-are not; memories just large enough for
-:func:`sterna.sim.networks.random_network`, or for its layers."""
+4 requantisers, one core and two, weights in both codes, both latencies of reading, activations that are skipped and
+not, both queues of outputs; memories just large enough for :func:`sterna.sim.networks.random_network`, or for its
+layers."""
 
 CONVOLUTIONAL = Configuration(
     name="bench-4x16", simd=4, pe=16, requantisers=2, act_bits=8, acc_bits=18, weight_depth=4096, mask_depth=2048,

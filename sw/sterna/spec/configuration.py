@@ -56,7 +56,7 @@ HELD_IN: dict[str, tuple[Primitive, ...]] = {
 CHOICES: dict[str, tuple[StrEnum, ...]] = {**HELD_IN, "weight_code": tuple(TritCode)}
 """Fields that are one of several, and of which."""
 
-BUILD_ONLY = ("name", "read_latency", *HELD_IN)
+BUILD_ONLY = ("name", "read_latency", "output_queue", *HELD_IN)
 """Fields that neither images nor the driver depend on."""
 
 
@@ -113,6 +113,9 @@ class Configuration:
     read_latency: int = 1
     """Cycles from an address to an activation, a block or masks: 1, or 2 with registers behind these memories, for
     parts whose block RAM is slow to its outputs (decision 0016)."""
+    output_queue: int = 4
+    """Outputs that may be on their way through scanner, feeders and lanes: 4, or 2 in fewer cells, with which the next
+    output's masks are read a little later."""
     cores: int = 1
     """Cores behind one link, each with memories of these depths: 1, 2 or 4, at most ``32 / simd``. They hold the same
     image; each inference runs on one of them."""
@@ -135,6 +138,7 @@ class Configuration:
             else:
                 check(field.name, isinstance(value, int) and not isinstance(value, bool), "an integer")
         check("read_latency", self.read_latency in {1, 2}, "1 or 2")
+        check("output_queue", self.output_queue in {2, 4}, "2 or 4")
         values = not self.activation_skip or self.activations_in is Primitive.BLOCK
         check("activations_in", values, f"{Primitive.BLOCK} with activation_skip")
         check("simd", _power_of_two(self.simd) and self.simd <= 32, "a power of two, 1…32")
@@ -204,7 +208,7 @@ STANDARD = {
         Configuration(
             name="icebreaker-maps", simd=4, pe=16, requantisers=1, act_bits=8, acc_bits=16, weight_depth=256,
             mask_depth=512, activation_depth=16384, parameter_depth=512, program_depth=256, activation_skip=False,
-            activations_in=Primitive.SPRAM,
+            activations_in=Primitive.SPRAM, output_queue=2,
         ),
         # HX8K, all in EBR: 16,384 trits.
         Configuration(

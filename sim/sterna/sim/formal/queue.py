@@ -6,10 +6,11 @@ from amaranth.hdl import Module, Mux
 from amaranth.lib.fifo import SyncFIFOBuffered
 
 from sterna.gateware.control.tags import output_tags
-from sterna.gateware.core import LONG_QUEUE
 from sterna.sim.formal.opened import Opened
 from sterna.sim.formal.order import Follower
 from sterna.sim.formal.property import Property, always, free, implies
+
+DEPTH = 4
 
 
 class TagQueue(Property):
@@ -20,7 +21,7 @@ class TagQueue(Property):
 
     def __init__(self, queue: Any = SyncFIFOBuffered) -> None:
         super().__init__()
-        self.queue = queue(width=output_tags().size, depth=LONG_QUEUE)
+        self.queue = queue(width=output_tags().size, depth=DEPTH)
 
     def build(self, m: Module) -> None:
         queue = self.queue
@@ -28,13 +29,13 @@ class TagQueue(Property):
         free(m, queue.w_en, queue.w_data, queue.r_en)
         follower = Follower(
             m, item=queue.w_data, arriving=queue.w_en & queue.w_rdy, leaving=queue.r_en & queue.r_rdy,
-            capacity=LONG_QUEUE,
+            capacity=DEPTH,
         )  # fmt: skip
         always(m, implies(follower.leaves, queue.r_data == follower.item))
-        always(m, implies(follower.inside < LONG_QUEUE - 1, queue.w_rdy))
+        always(m, implies(follower.inside < DEPTH - 1, queue.w_rdy))
 
         # Where the items are: the first at the output, the others in the ring of storage.
-        ring = LONG_QUEUE - 1
+        ring = DEPTH - 1
         produce, consume, level = opened["produce"], opened["consume"], opened["inner_level"]
         place = consume + follower.ahead - queue.r_rdy
         end = consume + level
