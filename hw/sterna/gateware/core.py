@@ -26,7 +26,6 @@ from sterna.spec.configuration import CHUNK, Configuration, Primitive
 from sterna.spec.descriptors import WORD_BITS
 from sterna.spec.image import PARAMETER_BYTES, Region, word_bytes
 
-
 READ_PATIENCE = 15
 """Cycles that a read of the link waits for one in which no feeder reads."""
 

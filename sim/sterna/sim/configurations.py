@@ -28,7 +28,8 @@ def _verified(
         simd=simd, pe=pe, requantisers=requantisers, act_bits=act_bits, acc_bits=18, cores=cores,
         weight_code=weight_code, read_latency=read_latency, weight_depth=depths[0], mask_depth=depths[1],
         parameter_depth=depths[2], activation_depth=2048, pool_depth=256, program_depth=256,
-        weights_in=Primitive.SPRAM if streaming else Primitive.BLOCK, activation_skip=activation_skip,
+        weights_in=Primitive.SPRAM if streaming else Primitive.BLOCK,
+        activation_skip=activation_skip,
         activations_in=Primitive.BLOCK if activation_skip else Primitive.SPRAM, output_queue=4 if activation_skip else 2,
     )  # fmt: skip
 

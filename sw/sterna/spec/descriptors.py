@@ -47,22 +47,22 @@ OP_FIELDS = {
     "tiles": Field(1, 0, 16, bias=1),
     "width": Field(2, 0, 16, bias=1),  # pixels per row, before pooling
     "height": Field(3, 0, 16, bias=1),  # rows, before pooling
-    "destination": Field(4, 0, 16),  # first activation word (bank address), multiple of CHUNK
-    "lead": Field(5, 0, 16),  # words of zeros before the first row that is written,
-    "phases": Field(6, 0, 5, bias=1),  # pixels after which the weights rewind
-    "fraction": Field(6, 5, 5),  # bank of the first window's first activation,
-    "fraction_step": Field(6, 10, 5),  # and banks by which it moves from pixel to pixel
-    "masks": Field(7, 0, 16),  # first mask word in every mask bank,
-    "weights": Field(8, 0, 16),  # first block in every weight bank,
-    "parameters": Field(9, 0, 16),  # first word of the parameter memory
-    "minimum": Field(10, 0, 8, signed=True),
-    "maximum": Field(10, 8, 8, signed=True),
-    "tail_groups": Field(11, 0, 8, bias=1),  # requantiser groups of the last tile that are written
-    "gap": Field(12, 0, 16),  # words of zeros between two rows,
+    "phases": Field(4, 0, 5, bias=1),  # pixels after which the weights rewind
+    "fraction": Field(4, 5, 5),  # bank of the first window's first activation,
+    "fraction_step": Field(4, 10, 5),  # and banks by which it moves from pixel to pixel
+    "masks": Field(5, 0, 16),  # first mask word in every mask bank,
+    "weights": Field(6, 0, 16),  # first block in every weight bank,
+    "parameters": Field(7, 0, 16),  # first word of the parameter memory
+    "minimum": Field(8, 0, 8, signed=True),
+    "maximum": Field(8, 8, 8, signed=True),
+    "tail_groups": Field(9, 0, 8, bias=1),  # requantiser groups of the last tile that are written
+    "destination": Field(10, 0, 16),  # first activation word (bank address), multiple of CHUNK
+    "lead": Field(11, 0, 16),  # words of zeros before the first row that is written,
+    "gap": Field(12, 0, 16),  # between two rows,
     "trail": Field(13, 0, 16),  # and after the last
 }
 OP_WORDS = 14
-OP_HEAD_WORDS = 8
+OP_HEAD_WORDS = 6
 
 PLANE_FIELDS = {
     "source": Field(0, 0, 16),  # activation word of the first window

@@ -32,17 +32,17 @@ class Sequencer(wiring.Component):
 
     Where a plane's next window begins is kept in the last word of its descriptor, so that planes cost no registers:
     with one plane the descriptor is read once; with more, at each output (9 cycles, about what an output takes to
-    drain; 15 for the first plane's, whose words the op's own lie between).
+    drain; 17 for the first plane's, whose words the op's own lie between).
     The beginning of the next op's descriptor is read while the last outputs of an op drain. An op begins when the one
     before has written its last activation (``op_done``): it may read what that wrote. What the pipeline uses of a
-    descriptor (``first_block``, ``first_parameter`` … ``maximum``, ``place.gap`` and ``trail``) is read only then, in
-    the cycles after ``begin`` and before the first output's chunks and groups come to where it is used; ``first_mask``
-    before, when the scanner has taken the last output.
+    descriptor (``first_block``, ``first_parameter`` … ``maximum``, ``place``) is read only then, before the first
+    output's chunks and groups come to where it is used; ``first_mask`` before, when the scanner has taken the last
+    output. ``begin`` tells when ``place.word`` and ``lead`` are there, for one cycle; ``gap`` and ``trail`` follow.
 
     Between runs the beginning of the descriptor at the program's begin is read, again after each word that is loaded.
 
-    Latency: 4 cycles from ``start`` to the first output of a run that begins there, 19 elsewhere; 1 from ``op_done`` to
-    the next op's first, 8 if it has several planes or no other output.
+    Latency: 4 cycles from ``start`` to the first output of a run that begins there, 17 elsewhere; 1 from ``op_done`` to
+    the next op's first, 10 if it has several planes or no other output.
     Throughput: an output in two cycles; each takes four or more.
     Bad programs cannot hang it: every loop is counted, and ``CYCLES`` grows visibly.
     """
@@ -88,31 +88,37 @@ class Sequencer(wiring.Component):
         m.d.comb += self.program.address.eq(counter)
         m.d.sync += [arriving.eq(self.program.enable), arriving_index.eq(index)]
 
-        def loaded(field: Field, at: int = 0, width: int | None = None) -> Signal:
-            """A register that takes its field when the field's word arrives."""
+        def loaded(width: int | None, *places: tuple[Field, int]) -> Signal:
+            """A register that takes its field when the field's word arrives; of several, one after the other, and not
+            again when the words are read once more."""
+            field, _ = places[0]
             width = field.width if width is None else min(width, field.width)
             register = Signal(signed(width) if field.signed else width, reset_less=True)
-            if width:
-                with m.If(arriving & (arriving_index == at + field.word)):
+            for field, at in places if width else ():
+                once = rest | (len(places) == 1)
+                with m.If(once & arriving & (arriving_index == at + field.word)):
                     m.d.sync += register.eq(self.program.data[field.low : field.low + width])
             return register
 
         of_op = {name: bits(limit) for name, limit in op_limits(c).items()}
         of_plane = {name: bits(limit) for name, limit in plane_limits(c).items()}
 
-        def op_field(name: str, width: int | None = None) -> Signal:
-            field = OP_FIELDS[name]
-            return loaded(field, 0 if field.word < OP_HEAD_WORDS else PLANE_WORDS - 1, of_op.get(name, width))
+        def op_field(name: str, width: int | None = None, *, then: str | None = None) -> Signal:
+            fields = [OP_FIELDS[each] for each in (name, then) if each]
+            places = [(field, 0 if field.word < OP_HEAD_WORDS else PLANE_WORDS - 1) for field in fields]
+            return loaded(of_op.get(name, width), *places)
 
         def plane_field(name: str, width: int | None = None) -> Signal:
-            return loaded(PLANE_FIELDS[name], OP_HEAD_WORDS, of_plane.get(name, width))
+            return loaded(of_plane.get(name, width), (PLANE_FIELDS[name], OP_HEAD_WORDS))
 
         planes, last_op = op_field("planes"), op_field("last")
         tiles, width, height = op_field("tiles"), op_field("width"), op_field("height")
         pool_width, pool_height = op_field("pool_width"), op_field("pool_height")
         phases = op_field("phases")
         fraction_start, fraction_step = op_field("fraction", bank_bits), op_field("fraction_step", bank_bits)
-        destination, slotted = op_field("destination", word_bits), op_field("slotted")
+        # With `begin` the packer takes the first two; then the others come in their place.
+        destination, lead = op_field("destination", word_bits, then="trail"), op_field("lead", word_bits, then="gap")
+        slotted = op_field("slotted")
         m.d.comb += [
             self.first_block.eq(op_field("weights", self.first_block.shape().width)),
             self.first_mask.eq(op_field("masks", self.first_mask.shape().width)),
@@ -120,7 +126,9 @@ class Sequencer(wiring.Component):
             self.tail_groups.eq(op_field("tail_groups")),
             self.minimum.eq(op_field("minimum", c.act_bits)),
             self.maximum.eq(op_field("maximum", c.act_bits)),
-            *(self.place[name].eq(op_field(name, word_bits)) for name in ("lead", "gap", "trail")),
+            self.place.lead.eq(lead),
+            self.place.gap.eq(lead),
+            self.place.trail.eq(destination),
         ]
         source, source_slotted = plane_field("source", word_bits), plane_field("slotted")
         fractional = plane_field("fractional")
@@ -203,7 +211,7 @@ class Sequencer(wiring.Component):
         begins = Signal()
         m.d.comb += self.place.word.eq(destination + Mux(slotted, offset, 0))
         m.d.sync += [
-            self.begin.eq(begins),
+            self.begin.eq(rest & arriving & (arriving_index == OP_FIELDS["lead"].word + PLANE_WORDS - 1)),
             writing.eq(begins | (writing & ~self.op_done)),
             rest.eq(begins | (rest & (index != WINDOW))),
         ]

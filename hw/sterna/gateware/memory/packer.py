@@ -104,7 +104,7 @@ class Packer(wiring.Component):
 
         # `after` once more, but for what would go through a carry chain before the sum's own: its one is a carry.
         reach = Signal(len(word) + 1)
-        zeros = Mux(self.begin, place.lead, Mux(run.last, place.trail, place.gap))
+        zeros = Mux(run.last & ~self.begin, place.trail, Mux(self.begin, place.lead, place.gap))
         anew = self.begin | (ends & (word_low == CHUNK - 1))
         m.d.comb += reach.eq((Cat(1, zeros) + Cat(ends & ~anew, Mux(anew, 0, word_low)))[1:])
         with m.If(~passing):

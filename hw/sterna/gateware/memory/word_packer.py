@@ -77,7 +77,8 @@ class WordPacker(wiring.Component):
         passing = Signal()  # there are some
         ending = Signal()  # they are the run's last
         moved, passed = Signal(), Signal()
-        zeros = Mux(run.last, place.trail, place.gap)
+        zeros = Mux(run.last & ~self.begin, place.trail, Mux(self.begin, place.lead, place.gap))
+        counts = ~self.begin
         m.d.comb += [
             self.run.ready.eq(~passing & self.write.ready),
             self.write.valid.eq(passing | self.run.valid),
@@ -88,13 +89,15 @@ class WordPacker(wiring.Component):
             write.banks.eq((passing | (self.run.valid & run.write)).replicate(len(write.banks))),
             *(bank.eq(Mux(passing, 0, value)) for bank, value in zip(write.values, run.values, strict=True)),
         ]
-        with m.If(moved):
-            m.d.sync += word.eq(word + (passing | run.write))
-            with m.If(passing):
-                m.d.sync += [left.eq(left - 1), passing.eq(~passed)]
-            with m.Else():
-                m.d.sync += [left.eq(zeros), ending.eq(run.last)]
-                m.d.sync += passing.eq((run.last | run.row_end) & zeros.any())
+        # To load or to count: adding or subtracting the bit that chooses puts both into the cells of the carry chain.
+        with m.If(self.begin | (moved & (passing | run.write))):
+            m.d.sync += word.eq(Mux(counts, word - counts.replicate(len(word)), place.word))
+        with m.If(~passing | moved):
+            m.d.sync += left.eq(Mux(passing, left + passing.replicate(len(left)), zeros))
         with m.If(self.begin):
-            m.d.sync += [word.eq(place.word), left.eq(place.lead), passing.eq(place.lead.any()), ending.eq(0)]
+            m.d.sync += [passing.eq(zeros.any()), ending.eq(0)]
+        with m.Elif(moved & passing):
+            m.d.sync += passing.eq(~passed)
+        with m.Elif(moved):
+            m.d.sync += [passing.eq((run.last | run.row_end) & zeros.any()), ending.eq(run.last)]
         return m
