@@ -30,7 +30,8 @@ def _verified(
         parameter_depth=depths[2], activation_depth=2048, pool_depth=256, program_depth=256,
         weights_in=Primitive.SPRAM if streaming else Primitive.BLOCK,
         activation_skip=activation_skip,
-        activations_in=Primitive.BLOCK if activation_skip else Primitive.SPRAM, output_queue=4 if activation_skip else 2,
+        activations_in=Primitive.BLOCK if activation_skip else Primitive.SPRAM,
+        output_queue=4 if activation_skip else 2,
     )  # fmt: skip
 
 
