@@ -37,9 +37,10 @@ class Core(wiring.Component):
     cycle a level · accumulate. It holds as a whole (``flow`` low) while an output's sums are complete and the one
     before has not left capture. Scanner and feeders, before the address, also hold for a cycle (``step`` low) when
     ``reads`` wants the activations' memories and has waited in vain for a cycle that is free, and when ``write`` brings
-    a block while feeders issue others: weights may lie in memory with a single port. Blocks in ``trit5`` are decoded
-    between their memory and the lanes, in the same cycle: two more LUT levels before the products, 14 LUT4 a byte on
-    iCE40, no flip-flop.
+    a block while feeders issue others: weights may lie in memory with a single port. If activations do, they hold as
+    well where banks are written, and behind an output's last block while capture is not sure to take its sums. Blocks
+    in ``trit5`` are decoded between their memory and the lanes, in the same cycle: two more LUT levels before the
+    products, 14 LUT4 a byte on iCE40, no flip-flop.
 
     Flow: blocks of ``write`` wait while the pipeline holds, with others at the memories' outputs; an activation of
     ``inputs`` takes two cycles, and gives way to the requantiser at the banks' write ports; ``starts`` is taken when
@@ -291,7 +292,8 @@ class Core(wiring.Component):
                 requantiser.parameters.data[r].eq(read.data),
             ]
 
-        # The core's own activations first: they never wait, so its timing does not depend on the link. That none come
+        # The core's own activations first: they never wait, so its timing does not depend on the link, but where banks
+        # have a single port, which the link's writes take from it for a cycle each. That none come
         # stands in a flip-flop, so that what they hang on makes no way to the link's.
         quiet = Signal()
         first, second = outputs.write.payload, inputs.write.payload
@@ -344,7 +346,7 @@ class Core(wiring.Component):
         # The link uses the activations' memories to read and the weights', which may have a single port, to write, at
         # addresses that go through the feeders' registers: where no feeder has issued, if that comes soon, else the
         # feeders wait for a cycle. That they will is decided a cycle before, so that the core's pace hangs on nothing
-        # that the link says in the same cycle.
+        # that the link says in the same cycle (but on inputs, where banks have a single port).
         c = self.configuration
         weights = self.write.valid & (self.write.region == Region.WEIGHTS)
         writes, asks = Signal(), Signal()

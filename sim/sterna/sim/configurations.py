@@ -70,12 +70,14 @@ def simulated(name: str) -> Configuration:
 
 def random_configuration(rng: np.random.Generator, *, streaming: bool | None = None) -> Configuration:
     """A small configuration; every combination of simd 1…8, pe 4…20, activation bits 2, 5, 8; ``streaming`` or not;
-    weights in either code, of as many bytes a block; with and without skipped activations."""
+    weights in either code, of as many bytes a block; with and without skipped activations; either latency."""
     simd, pe = int(rng.choice([1, 2, 4, 8])), int(rng.choice([4, 8, 16]))
     requantisers = int(rng.choice([r for r in (1, 2, 4) if r <= simd and 4 * r <= pe]))
     if streaming is None:
         streaming = bool(rng.integers(2))
     act_bits, code = int(rng.choice([2, 5, 8])), TritCode(str(rng.choice(list(TritCode))))
     pe = pe // TritCode.TRIT2.trits_per_byte * code.trits_per_byte
-    skip = bool(rng.integers(2))
-    return _verified(simd, pe, requantisers, act_bits, streaming=streaming, weight_code=code, activation_skip=skip)
+    return _verified(
+        simd, pe, requantisers, act_bits, streaming=streaming, weight_code=code, activation_skip=bool(rng.integers(2)),
+        read_latency=int(rng.integers(1, 3)),
+    )  # fmt: skip

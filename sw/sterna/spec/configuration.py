@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS
-from sterna.spec.descriptors import OP_FIELDS, OP_WORDS, PLANE_FIELDS, PLANE_WORDS
+from sterna.spec.descriptors import OP_FIELDS, OP_HEAD_WORDS, OP_WORDS, PLANE_FIELDS, PLANE_WORDS
 from sterna.spec.errors import ConfigurationError
 from sterna.spec.frames import Opcode, StartFlag, Status
 from sterna.spec.registers import Register
@@ -20,8 +20,8 @@ CHUNK = 8
 """Block positions that a feeder's mask word covers."""
 
 _CONTRACTS = repr((
-    OP_FIELDS, PLANE_FIELDS, OP_WORDS, PLANE_WORDS, list(Opcode), list(Status), list(StartFlag), list(Register),
-    MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS, TRIT2,
+    OP_FIELDS, PLANE_FIELDS, OP_WORDS, OP_HEAD_WORDS, PLANE_WORDS, list(Opcode), list(Status), list(StartFlag),
+    list(Register), MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS, TRIT2,
 ))  # fmt: skip
 """What an image, a driver and a device have to agree on besides the parameters; part of every digest."""
 

@@ -40,9 +40,9 @@ class Register(IntEnum):
     IDLE_CYCLES = 12
     """… in which no feeder held work: descriptors, pipeline filling and draining between ops."""
     REQUANTISER_STALLS = 13
-    """… in which the lanes waited until their sums could be captured."""
+    """… in which the lanes waited until their sums could be captured, or nothing was read that might have had to."""
     MEMORY_STALLS = 14
-    """… in which the feeders gave way to another user of the activation or weight memories."""
+    """… in which the activation or weight memories were another user's."""
     ISSUED = 15
     """Blocks issued to the lanes."""
     STORED = 16

@@ -85,5 +85,7 @@ def test_an_ultraplus_part_gets_the_primitive_and_others_refuse() -> None:
     array = Ram(shape=33, depth=32768, primitive=Primitive.SPRAM)
     text = rtlil.convert(array, platform=SimpleNamespace(device="iCE40UP5K"), name="top")
     assert text.count("cell \\SB_SPRAM256KA") == 6
-    with pytest.raises(ConfigurationError, match=r"^LFE5U-25F has no SPRAM; mend: hold the weights in block RAM$"):
+    with pytest.raises(
+        ConfigurationError, match=r"^LFE5U-25F has no SPRAM; mend: hold weights and activations in block RAM$"
+    ):
         rtlil.convert(Spram(), platform=SimpleNamespace(device="LFE5U-25F"), name="top")

@@ -35,7 +35,7 @@ class Spram(wiring.Component):
 
     def elaborate(self, platform: Any) -> Module:
         if platform is not None and not is_ultraplus(platform):
-            raise ConfigurationError(f"{platform.device} has no SPRAM; mend: hold the weights in block RAM")
+            raise ConfigurationError(f"{platform.device} has no SPRAM; mend: hold weights and activations in block RAM")
         m = Module()
         if platform is not None:
             m.submodules.spram = Instance(
