@@ -15,7 +15,7 @@ from sterna.sim.networks import TIGHT
 from sterna.sim.verification import SKIPS, DifferenceError, check_device, make_case, run_case, skips_on, verify
 
 NETWORKS = 40
-"""On each configuration; seeds 0…239 in all."""
+"""On each configuration; seeds 0…279 in all."""
 
 
 @pytest.mark.parametrize("place", range(len(VERIFIED)), ids=list(VERIFIED))

@@ -77,8 +77,14 @@ PLANE_FIELDS = {
 }
 PLANE_WORDS = 7
 """The last word of a plane is the sequencer's: where the plane's next window begins."""
-_FIRST_PLANE = slice(OP_HEAD_WORDS, OP_HEAD_WORDS + PLANE_WORDS - 1)
-"""Where the first plane's words stand, all but the last."""
+BEGINNING_WORDS = OP_HEAD_WORDS + PLANE_WORDS - 1
+"""Of a descriptor, what its first output needs: the op's head and the first plane's words, all but the last."""
+_FIRST_PLANE = slice(OP_HEAD_WORDS, BEGINNING_WORDS)
+
+
+def op_place(field: Field) -> int:
+    """The word of a descriptor in which a field of the op stands, behind the first plane's if it is not in the head."""
+    return field.word if field.word < OP_HEAD_WORDS else field.word + PLANE_WORDS - 1
 
 
 def _encode(kind: str, layout: dict[str, Field], words: int, values: dict[str, int]) -> list[int]:

@@ -12,7 +12,17 @@ from sterna.gateware.interfaces import run_request
 from sterna.gateware.memory.packer import run_place
 from sterna.gateware.memory.ram import ReadPort, WritePort
 from sterna.spec.configuration import Configuration
-from sterna.spec.descriptors import OP_FIELDS, OP_HEAD_WORDS, OP_WORDS, PLANE_FIELDS, PLANE_WORDS, WORD_BITS, Field
+from sterna.spec.descriptors import (
+    BEGINNING_WORDS,
+    OP_FIELDS,
+    OP_HEAD_WORDS,
+    OP_WORDS,
+    PLANE_FIELDS,
+    PLANE_WORDS,
+    WORD_BITS,
+    Field,
+    op_place,
+)
 from sterna.spec.limits import bits, op_limits, plane_limits
 
 
@@ -21,8 +31,6 @@ def scheduled_output(configuration: Configuration) -> data.StructLayout:
     return data.StructLayout({"request": output_request(configuration), "tags": output_tags()})
 
 
-BEGINNING_WORDS = OP_HEAD_WORDS + PLANE_WORDS - 1
-"""Of a descriptor: those that are read ahead."""
 WINDOW = OP_WORDS + PLANE_WORDS - 1
 """Where the first plane's last word stands, with which a descriptor ends but for further planes."""
 
@@ -96,7 +104,7 @@ class Sequencer(wiring.Component):
             register = Signal(signed(width) if field.signed else width, reset_less=True)
             for field, at in places if width else ():
                 once = rest | (len(places) == 1)
-                with m.If(once & arriving & (arriving_index == at + field.word)):
+                with m.If(once & arriving & (arriving_index == at)):
                     m.d.sync += register.eq(self.program.data[field.low : field.low + width])
             return register
 
@@ -105,11 +113,11 @@ class Sequencer(wiring.Component):
 
         def op_field(name: str, width: int | None = None, *, then: str | None = None) -> Signal:
             fields = [OP_FIELDS[each] for each in (name, then) if each]
-            places = [(field, 0 if field.word < OP_HEAD_WORDS else PLANE_WORDS - 1) for field in fields]
-            return loaded(of_op.get(name, width), *places)
+            return loaded(of_op.get(name, width), *((field, op_place(field)) for field in fields))
 
         def plane_field(name: str, width: int | None = None) -> Signal:
-            return loaded(of_plane.get(name, width), (PLANE_FIELDS[name], OP_HEAD_WORDS))
+            field = PLANE_FIELDS[name]
+            return loaded(of_plane.get(name, width), (field, OP_HEAD_WORDS + field.word))
 
         planes, last_op = op_field("planes"), op_field("last")
         tiles, width, height = op_field("tiles"), op_field("width"), op_field("height")
@@ -211,7 +219,7 @@ class Sequencer(wiring.Component):
         begins = Signal()
         m.d.comb += self.place.word.eq(destination + Mux(slotted, offset, 0))
         m.d.sync += [
-            self.begin.eq(rest & arriving & (arriving_index == OP_FIELDS["lead"].word + PLANE_WORDS - 1)),
+            self.begin.eq(rest & arriving & (arriving_index == op_place(OP_FIELDS["lead"]))),
             writing.eq(begins | (writing & ~self.op_done)),
             rest.eq(begins | (rest & (index != WINDOW))),
         ]

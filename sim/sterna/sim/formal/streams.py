@@ -12,11 +12,11 @@ from sterna.gateware.compute.capture import Capture
 from sterna.gateware.compute.pool import MaxPool
 from sterna.gateware.compute.requantiser import Requantiser
 from sterna.gateware.compute.scanner import Scanner
-from sterna.gateware.control.sequencer import BEGINNING_WORDS, WINDOW, Sequencer
+from sterna.gateware.control.sequencer import WINDOW, Sequencer
 from sterna.sim.formal.opened import Opened
 from sterna.sim.formal.property import Property, always, free, given, held, implies
 from sterna.spec.configuration import Configuration
-from sterna.spec.descriptors import OP_HEAD_WORDS
+from sterna.spec.descriptors import BEGINNING_WORDS, OP_HEAD_WORDS
 
 CONFIGURATION = Configuration(
     name="streams", simd=2, pe=8, requantisers=2, act_bits=4, acc_bits=8, weight_depth=16, mask_depth=16,
