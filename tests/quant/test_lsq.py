@@ -30,9 +30,9 @@ def test_ranges_are_symmetric_or_start_at_zero(bits, relu, bounds):
 def test_values_and_gradients_are_those_of_the_paper(bits, relu, step, values):
     made = quantiser(bits, relu, step)
     v = torch.tensor([values]).requires_grad_()
-    q, s = made(v)
-    (q * s).sum().backward()
-    q = q.detach()
+    made_values = made(v)
+    made_values.sum().backward()
+    q = made_values.detach() / step
     factor = (len(values) * made.high) ** -0.5
     wanted_of_step = 0.0
     for i, value in enumerate(values):
@@ -49,6 +49,20 @@ def test_values_and_gradients_are_those_of_the_paper(bits, relu, step, values):
             assert float(v.grad[0, i]) == pytest.approx(1)
             wanted_of_step += rounded - ratio
     assert float(made.raw_step.grad) == pytest.approx(wanted_of_step * factor, rel=1e-4, abs=1e-3)
+
+
+@pytest.mark.parametrize("wanted", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("given_gradient", [torch.contiguous_format, torch.channels_last])
+def test_gradients_do_not_depend_on_the_order_in_memory(wanted, given_gradient):
+    generator = torch.Generator().manual_seed(0)
+    v, gradient = torch.randn(2, 3, 5, 4, 6, generator=generator)
+    made, flat = quantiser(4, False, 0.2), quantiser(4, False, 0.2)
+    leaf = v.clone(memory_format=wanted).requires_grad_()
+    made(leaf).backward(gradient.clone(memory_format=given_gradient))
+    row = v.reshape(len(v), -1).requires_grad_()
+    flat(row).backward(gradient.reshape(len(v), -1))
+    assert torch.equal(leaf.grad.reshape(len(v), -1), row.grad)
+    assert float(made.raw_step.grad) == pytest.approx(float(flat.raw_step.grad), rel=1e-5)
 
 
 def test_the_first_batch_sets_the_step_once():

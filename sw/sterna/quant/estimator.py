@@ -66,8 +66,3 @@ def round_half_up(x: Tensor) -> Tensor:
 def round_through(x: Tensor) -> Tensor:
     """:func:`round_half_up` forward, identity backward."""
     return straight_through(round_half_up(x), x)
-
-
-def scale_gradient(x: Tensor, factor: float) -> Tensor:
-    """``x`` forward, gradient times ``factor`` backward."""
-    return straight_through(x, x * factor)

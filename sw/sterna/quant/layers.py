@@ -2,9 +2,9 @@
 
 A layer is a sum of terms, each with its own weights, bias and BatchNorm; a term reads one tensor or, channels side by
 side, several. A residual connection is a term whose weights are an identity, a mean one whose weights are ones.
-Between layers travel integers and their step. In training mode the integers are float32 that carry gradients, in
-evaluation mode they are exact float64, and a layer computes what the hardware does: see
-:mod:`sterna.quant.requantiser` for why both are equal, bit for bit.
+Between layers travel multiples of a step: in training mode real values, float32 that carry gradients; in evaluation
+mode integers, exact float64, and a layer computes what the hardware does: see :mod:`sterna.quant.requantiser` for why
+both are equal, bit for bit.
 """
 
 import copy
@@ -32,15 +32,27 @@ BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
 
 @dataclass(frozen=True, eq=False)
 class Signal:
-    """A tensor between layers; its real value is ``integers · step``."""
+    """A tensor between layers: integers, times a step."""
 
-    integers: Tensor
-    """float32 (training) or float64 (evaluation), (n, channels, height, width)."""
+    values: Tensor
+    """(n, channels, height, width): real, float32 with gradients, or, if ``exact``, the integers, float64."""
     step: Tensor
     """float ()."""
     low: int
     """Bounds of the integers."""
     high: int
+    exact: bool
+    """In evaluation mode."""
+
+    @property
+    def real(self) -> Tensor:
+        """Real values, of the same dtype as ``values``."""
+        return self.values * self.step if self.exact else self.values
+
+    @property
+    def integers(self) -> Tensor:
+        """float64, without gradients."""
+        return self.values if self.exact else torch.round(self.values.detach().double() / self.step.detach().double())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -152,8 +164,7 @@ class QuantisedTerm(nn.Module):
         weights = self.split(self._quantised())
         total: Tensor | None = None
         for window, weight in zip(self.windows, weights, strict=True):
-            source = tensors[window.source]
-            part = window.apply(source.integers * source.step, weight)
+            part = window.apply(tensors[window.source].real, weight)
             total = part if total is None else total + part
         assert total is not None
         if self.bias is not None:
@@ -225,12 +236,14 @@ class QuantisedLayer(nn.Module):
     def forward(self, tensors: Mapping[str, Signal]) -> Signal:
         low, high = self.activation.low, self.activation.high
         if not self.training:
-            return Signal(self._pooled(self._evaluated(tensors)), self.activation.step.detach().double(), low, high)
+            step = self.activation.step.detach().double()
+            return Signal(self._pooled(self._evaluated(tensors)), step, low, high, exact=True)
         first, *others = (term(tensors) for term in self.terms)
-        integers, step = self.activation(sum(others, first))
+        values = self.activation(sum(others, first))
+        step = self.activation.step.detach()  # which the first batch has set
         if self.exact:
-            integers = straight_through(self._evaluated(tensors).float(), integers)
-        return Signal(self._pooled(integers), step, low, high)
+            values = straight_through(self._evaluated(tensors).float() * step, values)
+        return Signal(self._pooled(values), step, low, high, exact=False)
 
     @torch.no_grad()
     def _evaluated(self, tensors: Mapping[str, Signal]) -> Tensor:
@@ -253,8 +266,8 @@ class QuantisedLayer(nn.Module):
                 joined.append((plane.window, weight))
         return joined
 
-    def _pooled(self, integers: Tensor) -> Tensor:
-        return integers if self.pool == (1, 1) else functional.max_pool2d(integers, self.pool)
+    def _pooled(self, values: Tensor) -> Tensor:
+        return values if self.pool == (1, 1) else functional.max_pool2d(values, self.pool)
 
     @torch.no_grad()
     def fold(self, tensors: Mapping[str, Signal]) -> FoldedLayer:

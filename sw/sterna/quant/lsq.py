@@ -8,11 +8,12 @@ first batch (as in LSQ+, Bhalgat et al. 2020), since the paper's wastes range at
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sterna.quant.estimator import round_half_up, round_through, scale_gradient
+from sterna.quant.estimator import round_half_up
 from sterna.spec.arithmetic import max_activation
 
 SMALLEST_STEP = 1e-6
@@ -43,21 +44,21 @@ class LearnedStep(nn.Module):
         """Real value of one, float (); positive whatever the optimiser does."""
         return self.raw_step.clamp(min=SMALLEST_STEP)
 
-    def forward(self, v: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, v: Tensor) -> Tensor:
         """Fake quantisation, for training.
 
-        ``v``: float (n, …). Returns ``q``, integers as floats of the same shape, and the step, such that ``q·step``
-        carries the paper's gradients.
+        ``v``: float (n, …). Returns multiples of :attr:`step`, of the same shape, with the paper's gradients.
         """
         if not self.initialised:
             self.calibrate(v.detach())
-        per_sample = v.numel() / len(v)
-        step = scale_gradient(self.step, (per_sample * self.high) ** -0.5)
-        return self.rounded(v / step), step
+        values = _Quantised.apply(v, self.step, self, (v.numel() / len(v) * self.high) ** -0.5)  # type: ignore[no-untyped-call]
+        assert isinstance(values, Tensor)
+        return values
 
-    def rounded(self, ratio: Tensor) -> Tensor:
-        """Integers next to values in steps, with an estimator's gradient."""
-        return round_through(torch.clip(ratio, self.low, self.high))
+    def passed(self, gradient: Tensor, ratio: Tensor) -> Tensor:
+        """What a value learns from the gradient of its multiple; ``ratio``: the value in steps."""
+        inside: Tensor = torch.ops.aten.hardtanh_backward(gradient, ratio, self.low, self.high)
+        return inside
 
     @torch.no_grad()
     def calibrate(self, v: Tensor) -> None:
@@ -72,3 +73,28 @@ class LearnedStep(nn.Module):
 
     def _snap(self, v: Tensor, step: float) -> Tensor:
         return round_half_up(torch.clip(v / step, self.low, self.high)) * step
+
+
+class _Quantised(torch.autograd.Function):
+    """Multiples of a step: one node, since a training step spends more on passes over activations than on products."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor, step: Tensor, quantiser: LearnedStep, factor: float) -> Tensor:
+        ratio = v / step
+        integers = torch.clip(ratio, quantiser.low, quantiser.high).add_(0.5).floor_()
+        ctx.save_for_backward(ratio, integers)
+        ctx.quantiser, ctx.factor = quantiser, factor
+        return integers * step
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        (gradient,) = gradients
+        ratio, integers = ctx.saved_tensors
+        passed = ctx.quantiser.passed(gradient, ratio)
+        of_step = torch.dot(_flat(gradient), _flat(integers)) - torch.dot(_flat(passed), _flat(ratio))
+        return passed, of_step * ctx.factor, None, None
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """Values in the order in which convolutions of channel-last weights leave them."""
+    return (tensor.permute(0, 2, 3, 1) if tensor.ndim == 4 else tensor).reshape(-1)

@@ -73,7 +73,7 @@ class QuantisedModel(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         tensors = self._tensors(images)
-        results = tuple(_answer(tensors[name].integers * tensors[name].step) for name in self.outputs)
+        results = tuple(_answer(tensors[name].real) for name in self.outputs)
         return results if len(results) > 1 else results[0]
 
     @torch.no_grad()
@@ -111,11 +111,11 @@ class QuantisedModel(nn.Module):
         return answer
 
     def signal(self, tensor: str, integers: Tensor) -> Signal:
-        """Integers of a tensor, (n, channels, height, width), with its step and its bounds."""
+        """Integers of a tensor, float64 (n, channels, height, width), with its step and its bounds."""
         if tensor == self.input.name:
-            return Signal(integers, torch.tensor(self.input.scale, dtype=integers.dtype), *self.input.levels)
+            return Signal(integers, torch.tensor(self.input.scale, dtype=torch.float64), *self.input.levels, exact=True)
         activation = dict(self.named_layers())[tensor].activation
-        return Signal(integers, activation.step.detach().to(integers.dtype), activation.low, activation.high)
+        return Signal(integers, activation.step.detach().double(), activation.low, activation.high, exact=True)
 
     @torch.no_grad()
     def folded(self) -> Iterator[tuple[QuantisedLayer, FoldedLayer]]:
@@ -126,7 +126,7 @@ class QuantisedModel(nn.Module):
             folded = layer.fold(tensors)
             yield layer, folded
             step = layer.activation.step.double()
-            tensors[name] = Signal(source.integers, step, folded.minimum, folded.maximum)
+            tensors[name] = Signal(source.values, step, folded.minimum, folded.maximum, exact=True)
 
     def _tensors(self, images: Tensor) -> dict[str, Signal]:
         tensors = {self.input.name: self._source(images)}
@@ -138,11 +138,11 @@ class QuantisedModel(nn.Module):
         if self.training:
             pixels = images.reshape(len(images), *self.input.shape)
             integers = round_half_up((pixels - self.input.offset) / self.input.scale).clamp(*self.input.levels)
-            step = torch.tensor(self.input.scale)
+            values, step = integers * self.input.scale, torch.tensor(self.input.scale)
         else:  # the integer network's own words, with its checks
-            integers = torch.from_numpy(self.input.quantise(images.numpy())).double()
+            values = torch.from_numpy(self.input.quantise(images.numpy())).double()
             step = torch.tensor(self.input.scale, dtype=torch.float64)
-        return Signal(integers.permute(0, 3, 1, 2).contiguous(), step, *self.input.levels)
+        return Signal(values.permute(0, 3, 1, 2), step, *self.input.levels, exact=not self.training)
 
 
 def _answer(maps: Tensor) -> Tensor:

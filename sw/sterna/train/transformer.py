@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from sterna.host import LinearLayer, Transformer
@@ -22,7 +23,7 @@ from sterna.host.shape import INPUT
 from sterna.host.transformer import LEVEL, SMALLEST
 from sterna.quant import ExportReport, QuantisedModel, Recipe, export_network
 from sterna.quant.estimator import round_half_up, round_through
-from sterna.quant.layers import FloatLayer, FloatTerm
+from sterna.quant.layers import FloatLayer, FloatTerm, Signal
 from sterna.quant.prepare import quantised
 from sterna.quant.window import Window
 from sterna.spec.model_file import network_digest
@@ -58,12 +59,14 @@ class QuantisedTransformer(TransformerModule):
     def linear(self, x: Tensor, *names: str) -> Tensor:
         layers = dict(self.core.named_layers())
         scale = x.detach().abs().amax(1, keepdim=True).clamp(min=SMALLEST) / LEVEL
+        # Of a step of one, so that integers and real values are the same.
         integers = round_through(x / scale) if self.training else round_half_up(x / scale).double()
-        signal = self.core.signal(INPUT, integers[:, :, None, None])
+        step = torch.ones((), dtype=integers.dtype, device=x.device)
+        signal = Signal(integers[:, :, None, None], step, -LEVEL, LEVEL, exact=not self.training)
         source = INPUT
         for name in names:
             signal, source = layers[name]({source: signal}), name
-        return (signal.integers * signal.step)[:, :, 0, 0].to(x.dtype) * scale
+        return signal.real[:, :, 0, 0].to(x.dtype) * scale
 
 
 def _term(layer: LinearLayer, module: nn.Module) -> FloatTerm:
