@@ -17,7 +17,7 @@ from sterna.spec.model_file import load_network, packed_bits
 from sterna.train import Phase, held_out_accuracy
 from sterna.train.rows import ROWS
 from sterna.zoo import NAMES, Card, card, network, path_of
-from sterna.zoo.make import TASKS, count_again, cycles_of, make
+from sterna.zoo.make import TASKS, card_of, cycles_of, main
 from sterna.zoo.speed import Obstacle, Speed, speeds
 
 
@@ -61,7 +61,8 @@ def test_an_unknown_model_lists_the_known_ones() -> None:
 def test_a_model_is_made_with_its_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changes = (("float_phase.epochs", 1), ("quantised_phase.epochs", 1))
     monkeypatch.setitem(ROWS, "digits-mlp", dataclasses.replace(ROWS["digits-mlp"], changes=changes))
-    make("digits-mlp", 3, tmp_path)
+    monkeypatch.setattr("sys.argv", ["make", "digits-mlp", "--seed", "3", "--folder", str(tmp_path)])
+    main()
     made = Card(**json.loads((tmp_path / "digits-mlp.json").read_text()))
     model = load_network(tmp_path / "digits-mlp.safetensors")
     assert held_out_accuracy(model, load("digits")) == made.accuracy
@@ -69,14 +70,22 @@ def test_a_model_is_made_with_its_card(tmp_path: Path, monkeypatch: pytest.Monke
     assert made.command.endswith("digits-mlp --seed 3")
 
 
-def test_cycles_are_counted_again_without_training(tmp_path: Path) -> None:
-    for suffix in (".json", ".safetensors"):
-        shutil.copy(path_of("digits-mlp").with_suffix(suffix), tmp_path)
-    old = dataclasses.asdict(card("digits-mlp")) | {"cycles": {"forgotten": 1.0}}
-    (tmp_path / "digits-mlp.json").write_text(json.dumps(old))
-    count_again("digits-mlp", tmp_path)
+@pytest.mark.parametrize("source", [["--again"], ["--model", str(path_of("digits-mlp"))]])
+def test_a_card_is_made_without_training(source: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(path_of("digits-mlp"), tmp_path)
+    monkeypatch.setattr("sys.argv", ["make", "digits-mlp", *source, "--folder", str(tmp_path)])
+    main()
     for suffix in (".json", ".safetensors"):
         assert (tmp_path / f"digits-mlp{suffix}").read_bytes() == path_of("digits-mlp").with_suffix(suffix).read_bytes()
+
+
+def test_a_model_that_is_not_what_it_says_gets_no_card() -> None:
+    model = network("digits-mlp")
+    with pytest.raises(ConfigurationError, match="the model's preset is 'digits-mlp'; wanted: 'mnist-tfc'"):
+        card_of("mnist-tfc", model)
+    boasting = dataclasses.replace(model, metadata={**model.metadata, "accuracy": 1.0})
+    with pytest.raises(ConfigurationError, match=r"the model has 0\.\d+, but says 1\.0 of itself"):
+        card_of("digits-mlp", boasting)
 
 
 def test_the_zoo_is_listed_shown_and_copied_out(tmp_path: Path) -> None:

@@ -1,19 +1,22 @@
 """``python -m sterna.zoo.make NAME [--seed N] [--folder FOLDER]``: trains a row of the results for the zoo.
 
-``python -m sterna.zoo.make NAME --cycles`` only counts its card's cycles again: when standard configurations changed.
+``--model FILE`` takes one that is trained already. ``--again`` measures what is in the zoo again, for the cycles of its
+card: when standard configurations changed.
 """
 
 import argparse
-import dataclasses
-import json
+import math
 from pathlib import Path
 
 from sterna.compiler import compile_network, model_cycles
 from sterna.data import Dataset, load
+from sterna.quant import prepare
 from sterna.spec.configuration import STANDARD
-from sterna.spec.errors import EncodingError, FitError
+from sterna.spec.errors import ConfigurationError, EncodingError, FitError
 from sterna.spec.model_file import load_network, network_to_bytes, packed_bits
 from sterna.spec.network import IntegerNetwork
+from sterna.train import Preset, held_out_accuracy, train
+from sterna.train.rows import row_named
 from sterna.zoo import FOLDER, Card, write
 
 IMAGES = 50
@@ -21,6 +24,8 @@ IMAGES = 50
 
 TASKS = {
     "digits-mlp": "handwritten digits of 8×8 pixels",
+    "fashion-cnn": "clothes of 28×28 pixels",
+    "mnist-cnn": "handwritten digits of 28×28 pixels",
     "mnist-tfc": "handwritten digits of 28×28 pixels, ternary activations too",
     "skab-autoencoder": "anomalies of a water-circulation rig",
     "speech-dscnn": "spoken digits",
@@ -42,49 +47,55 @@ def cycles_of(network: IntegerNetwork, dataset: Dataset) -> dict[str, float | No
     return found
 
 
-def make(name: str, seed: int, folder: Path) -> None:
-    """Trains and writes a model and its card."""
-    from sterna.train import Preset, train
-    from sterna.train.rows import row_named
-
+def card_of(name: str, network: IntegerNetwork) -> Card:
+    """The card of a model that a row's preset gave, measured on all held-out data. Raises :class:`ConfigurationError`
+    for a model of another preset, or whose accuracy is not what it says of itself.
+    """
     preset = row_named(name).changed_preset()
     assert isinstance(preset, Preset)
-    result = train(preset, seed)
-    weights = result.model.trained_weights
-    made = Card(
+    told = network.metadata
+    if told.get("preset") != name:
+        raise ConfigurationError(f"the model's preset is {told.get('preset')!r}; wanted: {name!r}")
+    dataset = load(preset.dataset)
+    accuracy = held_out_accuracy(network, dataset)
+    if not math.isclose(accuracy, told["accuracy"], abs_tol=1e-6):
+        raise ConfigurationError(f"the model has {accuracy}, but says {told['accuracy']} of itself")
+    twin = preset.topology.build(dataset.input.shape, dataset.metric.outputs(dataset))
+    weights = prepare(twin, preset.recipe, dataset.input).trained_weights
+    return Card(
         name=name,
         task=TASKS[name],
         dataset=preset.dataset,
-        metric=result.metric,
-        accuracy=result.integer_accuracy,
-        fp32=result.float_accuracy,
+        metric=dataset.metric.name,
+        accuracy=told["accuracy"],
+        fp32=told["float_accuracy"],
         weights=weights,
-        bits_per_weight=packed_bits(result.network) / weights,
-        bytes=len(network_to_bytes(result.network)),
-        cycles=cycles_of(result.network, load(preset.dataset)),
-        command=f"python -m sterna.zoo.make {name} --seed {seed}",
+        bits_per_weight=packed_bits(network) / weights,
+        bytes=len(network_to_bytes(network)),
+        cycles=cycles_of(network, dataset),
+        command=f"python -m sterna.zoo.make {name} --seed {told['seed']}",
     )
-    write(made, result.network, folder)
 
 
-def count_again(name: str, folder: Path) -> None:
-    """Writes the cycles of a model's card anew."""
-    card = Card(**json.loads((folder / f"{name}.json").read_text()))
-    network = load_network(folder / f"{name}.safetensors")
-    write(dataclasses.replace(card, cycles=cycles_of(network, load(card.dataset))), network, folder)
+def trained(name: str, seed: int) -> IntegerNetwork:
+    """A row's network."""
+    preset = row_named(name).changed_preset()
+    assert isinstance(preset, Preset)
+    return train(preset, seed).network
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m sterna.zoo.make", description="Trains a model for the zoo.")
+    parser = argparse.ArgumentParser(prog="python -m sterna.zoo.make", description="Makes a model of the zoo.")
     parser.add_argument("name", choices=sorted(TASKS))
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=FOLDER)
-    parser.add_argument("--cycles", action="store_true", help="only count the card's cycles again")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--seed", type=int, default=0, help="train it from that seed")
+    source.add_argument("--model", type=Path, help="take what `sterna train` wrote")
+    source.add_argument("--again", action="store_true", help="only measure the folder's own model again")
     arguments = parser.parse_args()
-    if arguments.cycles:
-        count_again(arguments.name, arguments.folder)
-    else:
-        make(arguments.name, arguments.seed, arguments.folder)
+    path = arguments.folder / f"{arguments.name}.safetensors" if arguments.again else arguments.model
+    network = load_network(path) if path else trained(arguments.name, arguments.seed)
+    write(card_of(arguments.name, network), network, arguments.folder)
 
 
 if __name__ == "__main__":
