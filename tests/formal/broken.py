@@ -16,6 +16,7 @@ from sterna.gateware.link.crc import Crc32c
 from sterna.gateware.link.processor import LinkProcessor
 from sterna.gateware.memory.packer import Packer
 from sterna.gateware.memory.trit_decoder import Trit5Decoder
+from sterna.gateware.memory.word_packer import WordGatherer, WordPacker
 
 
 class OverfullQueue(SyncFIFOBuffered):
@@ -82,6 +83,25 @@ class OverlappingPacker(Packer):
     def elaborate(self, platform: Any) -> Module:
         m = super().elaborate(platform)
         m.d.comb += self.run.ready.eq(self.write.ready)
+        return m
+
+
+class ForgetfulGatherer(WordGatherer):
+    """Takes a group while its word is not taken yet."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.groups.ready.eq(1)
+        return m
+
+
+class SilentPacker(WordPacker):
+    """Does not write its zeros."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        write = self.write.payload
+        m.d.comb += write.banks.eq((self.run.valid & self.run.ready & self.run.payload.write).replicate(len(write.banks)))
         return m
 
 

@@ -18,6 +18,7 @@ from sterna.sim.formal.sby import check
 from sterna.sim.formal.scanner import ScannerWalk
 from sterna.sim.formal.streams import StreamRules
 from sterna.sim.formal.trits import Trit5Code
+from sterna.sim.formal.word_packer import GathererWords, WordPackerPlaces
 
 
 @pytest.mark.parametrize("name", PROPERTIES)
@@ -36,6 +37,8 @@ def test_the_property_holds_for_all_inputs_and_all_time(name: str) -> None:
         (FeederIssues, broken.CrowdedFeeder, 6),
         (FeederIssues, broken.DenseFeeder, 6),
         (PackerPlaces, broken.OverlappingPacker, 5),
+        (GathererWords, broken.ForgetfulGatherer, 5),
+        (WordPackerPlaces, broken.SilentPacker, 5),
         (Trit5Code, broken.CarelessDecoder, 1),
         (DealerWords, broken.HurriedDealer, 4),
         (CrcBits, broken.ZeroCrc, 2),

@@ -15,6 +15,7 @@ from sterna.sim.formal.ring import RingRoom
 from sterna.sim.formal.scanner import ScannerWalk
 from sterna.sim.formal.streams import SENDERS, SequencerRules, StreamRules
 from sterna.sim.formal.trits import Trit5Code
+from sterna.sim.formal.word_packer import GathererWords, WordPackerPlaces
 from sterna.spec.errors import InputError
 
 
@@ -29,6 +30,8 @@ PROPERTIES: dict[str, Callable[[], Property]] = {
     "scanner": ScannerWalk,
     "feeder": FeederIssues,
     "packer": PackerPlaces,
+    "gatherer": GathererWords,
+    "word-packer": WordPackerPlaces,
     "trit5-code": Trit5Code,
     "dealer-words": DealerWords,
     "crc-bits": CrcBits,
