@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream
 from amaranth.lib.fifo import SyncFIFOBuffered
 from amaranth.lib.wiring import Component, Out
@@ -100,8 +100,8 @@ class SilentPacker(WordPacker):
 
     def elaborate(self, platform: Any) -> Module:
         m = super().elaborate(platform)
-        write = self.write.payload
-        m.d.comb += write.banks.eq((self.run.valid & self.run.ready & self.run.payload.write).replicate(len(write.banks)))
+        taken = self.run.valid & self.run.ready
+        m.d.comb += self.write.payload.banks.eq(Mux(taken & self.run.payload.write, -1, 0))
         return m
 
 

@@ -23,12 +23,18 @@ def _rules(sender: str) -> Property:
     return StreamRules(SENDERS[sender]())
 
 
+def _of_all_activations(of: Callable[..., Property]) -> Callable[[], Property]:
+    return partial(of, activation_skip=False)
+
+
 PROPERTIES: dict[str, Callable[[], Property]] = {
     "tag-queue": TagQueue,
     "capture": CaptureHandOver,
     "requantiser": RequantiserHandOver,
     "scanner": ScannerWalk,
     "feeder": FeederIssues,
+    "scanner-of-all-activations": _of_all_activations(ScannerWalk),
+    "feeder-of-all-activations": _of_all_activations(FeederIssues),
     "packer": PackerPlaces,
     "gatherer": GathererWords,
     "word-packer": WordPackerPlaces,

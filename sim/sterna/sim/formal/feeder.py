@@ -1,5 +1,6 @@
 """Feeder: which positions of the chunks are issued, with which addresses, and where outputs end."""
 
+from dataclasses import replace
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -20,14 +21,16 @@ class FeederIssues(Property):
     """Every position of every chunk whose activation and block are both there (or whose kind of skip is off) is issued
     once, chunk by chunk and lowest first, with the word of its activation and the address of its block; no other is.
     An output's end is met after its last position and before the next output's first; so under any stall, with any
-    masks, windows that begin at any word, and each combination of skips.
+    masks, windows that begin at any word, and each combination of skips. Without ``activation_skip``: every position
+    whose block is there.
     """
 
     depth = 2
 
-    def __init__(self, feeder: Any = Feeder) -> None:
+    def __init__(self, feeder: Any = Feeder, *, activation_skip: bool = True) -> None:
         super().__init__()
-        self.feeder = feeder(configuration=CONFIGURATION)
+        self.skips = activation_skip
+        self.feeder = feeder(configuration=replace(CONFIGURATION, activation_skip=activation_skip))
 
     def build(self, m: Module) -> None:
         f = self.feeder
@@ -50,10 +53,13 @@ class FeederIssues(Property):
         shifted = Mux(chunk.word[:3] == 0, f.activation_mask, active)
         begin = Mux(chunk.rewind, f.first_block, end)
         wanted = Signal(CHUNK)
-        m.d.comb += wanted.eq(
-            (shifted | f.no_activation_skip.replicate(CHUNK))
-            & (f.block_mask | (chunk.positions & f.no_block_skip.replicate(CHUNK)))
-        )
+        if self.skips:
+            m.d.comb += wanted.eq(
+                (shifted | f.no_activation_skip.replicate(CHUNK))
+                & (f.block_mask | (chunk.positions & f.no_block_skip.replicate(CHUNK)))
+            )
+        else:
+            m.d.comb += wanted.eq(f.block_mask)
         whole = f.take & ~chunk.half
         with m.If(f.take):
             m.d.sync += before.eq(f.activation_mask)
@@ -70,7 +76,7 @@ class FeederIssues(Property):
             lower.eq(population((wanted & below)[:CHUNK])),
             arriving.word.eq(chunk.word + position),
             arriving.block.eq(begin + population((f.block_mask & below)[:CHUNK])),
-            arriving.present.eq((shifted & f.block_mask).bit_select(position, 1)),
+            arriving.present.eq((shifted & f.block_mask).bit_select(position, 1) if self.skips else 1),
         ]
         arrived = Signal(range(CHUNK + 1))
         m.d.comb += arrived.eq(Mux(whole, population(wanted), 0))
@@ -128,7 +134,9 @@ class FeederIssues(Property):
             ),
         ]
         after = Mux(opened["came"], population(fresh.blocks), f.stored)
-        always(m, (last.pointer + after)[:block_bits] == end, opened["lower"] == before[1:])
+        always(m, (last.pointer + after)[:block_bits] == end)
+        if self.skips:
+            always(m, opened["lower"] == before[1:])
 
         held = (
             (opened["holding"], current, first), (opened["waiting"], queued, second), (opened["fresh"], fresh, last),
@@ -150,7 +158,8 @@ class FeederIssues(Property):
                 always(m, chunk_.mask.bit_select(position, 1), population((chunk_.mask & below)[:CHUNK]) == ahead)
                 always(m, (at.word + position)[:word_bits] == followed.word)
                 always(m, (at.pointer + population((chunk_.blocks & below)[:CHUNK]))[:block_bits] == followed.block)
-                always(m, chunk_.live.bit_select(position, 1) == followed.present, ends_before == ends_ahead)
+                present = chunk_.live.bit_select(position, 1) if self.skips else 1
+                always(m, present == followed.present, ends_before == ends_ahead)
             ahead, ends_ahead, found = ahead - count, ends_ahead + closes, found | here
         always(m, implies(issues.following, found))
 

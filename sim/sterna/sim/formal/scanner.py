@@ -1,5 +1,6 @@
 """Scanner: which chunks it gives of an output's window, and which masks stand at the memories meanwhile."""
 
+from dataclasses import replace
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal
@@ -18,14 +19,15 @@ class ScannerWalk(Property):
     """Of each output, in the order of requests, every chunk of every row once and in order; an unaligned row is led by
     its half chunk. Chunk k of row r begins at ``word + r · pitch + k · CHUNK``, its activation masks come from that
     address, its block mask from the address after that of the chunk before, or from ``first_mask`` at a rewind. While a
-    chunk waits, its masks stay.
+    chunk waits, its masks stay. Without ``activation_skip`` there are no half chunks.
     """
 
     depth = 2
 
-    def __init__(self, scanner: Any = Scanner) -> None:
+    def __init__(self, scanner: Any = Scanner, *, activation_skip: bool = True) -> None:
         super().__init__()
-        self.scanner = scanner(configuration=CONFIGURATION)
+        self.skips = activation_skip
+        self.scanner = scanner(configuration=replace(CONFIGURATION, activation_skip=activation_skip))
 
     def build(self, m: Module) -> None:
         s = self.scanner
@@ -44,7 +46,9 @@ class ScannerWalk(Property):
         row, column = Signal.like(front.rows), Signal.like(front.chunks)
         halfway = Signal()
         mask = Signal.like(s.first_mask)
-        place = _Place(front, row, column, halfway, Mux(front.rewind & (row == 0) & (column == 0), s.first_mask, mask))
+        place = self._place(
+            front, row, column, halfway, Mux(front.rewind & (row == 0) & (column == 0), s.first_mask, mask)
+        )
         final = ~place.half & (row == front.rows) & (column == front.chunks)
         row_end = column == front.chunks
         with m.If(taken):
@@ -82,12 +86,12 @@ class ScannerWalk(Property):
         always(m, row <= front.rows, column <= front.chunks, implies(halfway, place.unaligned & (column == 0)))
         always(m, implies(back_valid, front_valid & s.chunks.valid & final))
         always(m, implies(~front_valid, (row == 0) & (column == 0) & ~halfway))
-        following = _Place(
+        following = self._place(
             front, Mux(row_end & ~place.half, row + 1, row)[: len(row)],
             Mux(place.half, column, Mux(row_end, 0, column + 1))[: len(column)], place.half,
             Mux(place.half, place.mask, place.mask + 1)[: len(mask)],
         )  # fmt: skip
-        start = _Place(back, 0, 0, 0, Mux(back.rewind, s.first_mask, place.mask + 1)[: len(mask)])
+        start = self._place(back, 0, 0, 0, Mux(back.rewind, s.first_mask, place.mask + 1)[: len(mask)])
         busy = opened["busy"]
         with m.If(~s.chunks.valid):
             always(m, busy == front_valid)
@@ -103,16 +107,19 @@ class ScannerWalk(Property):
         with m.If(~busy):
             always(m, opened["mask_pointer"] == Mux(s.chunks.valid, place.mask + 1, mask)[: len(mask)])
 
+    def _place(self, request: Any, row: Any, column: Any, halfway: Any, mask: Any) -> "_Place":
+        return _Place(request, row, column, halfway, mask, self.skips)
+
 
 class _Place:
     """A chunk of a request, and whether the half before it came."""
 
-    def __init__(self, request: Any, row: Any, column: Any, halfway: Any, mask: Any) -> None:
+    def __init__(self, request: Any, row: Any, column: Any, halfway: Any, mask: Any, skips: bool) -> None:
         bits = len(request.word)
         self.request, self.row, self.column, self.mask = request, row, column, mask
         self.row_word = (request.word + row * request.pitch)[:bits]
         self.word = (self.row_word + column * CHUNK)[:bits]
-        self.unaligned = self.word[:OFFSET_BITS] != 0
+        self.unaligned = (self.word[:OFFSET_BITS] != 0) & skips
         self.half = self.unaligned & (column == 0) & (halfway == 0)
         self.activation_word = (self.word[OFFSET_BITS:] + (self.unaligned & ~self.half))[: bits - OFFSET_BITS]
 
