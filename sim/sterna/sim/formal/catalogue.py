@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from sterna.sim.formal.capture import CaptureHandOver
 from sterna.sim.formal.crc import CrcBits
@@ -23,18 +24,19 @@ def _rules(sender: str) -> Property:
     return StreamRules(SENDERS[sender]())
 
 
-def _of_all_activations(of: Callable[..., Property]) -> Callable[[], Property]:
-    return partial(of, activation_skip=False)
+def _of(make: Callable[..., Property], **how: Any) -> Callable[[], Property]:
+    return partial(make, **how)
 
 
 PROPERTIES: dict[str, Callable[[], Property]] = {
     "tag-queue": TagQueue,
+    "tag-queue-of-two": _of(TagQueue, places=2),
     "capture": CaptureHandOver,
     "requantiser": RequantiserHandOver,
     "scanner": ScannerWalk,
     "feeder": FeederIssues,
-    "scanner-of-all-activations": _of_all_activations(ScannerWalk),
-    "feeder-of-all-activations": _of_all_activations(FeederIssues),
+    "scanner-of-all-activations": _of(ScannerWalk, activation_skip=False),
+    "feeder-of-all-activations": _of(FeederIssues, activation_skip=False),
     "packer": PackerPlaces,
     "gatherer": GathererWords,
     "word-packer": WordPackerPlaces,

@@ -10,18 +10,16 @@ from sterna.sim.formal.opened import Opened
 from sterna.sim.formal.order import Follower
 from sterna.sim.formal.property import Property, always, free, implies
 
-DEPTH = 4
-
-
 class TagQueue(Property):
     """Tags leave the core's queue in the order in which they came, each once, and stand until they are taken; the queue
     takes what it promises to take."""
 
     depth = 2
 
-    def __init__(self, queue: Any = SyncFIFOBuffered) -> None:
+    def __init__(self, queue: Any = SyncFIFOBuffered, *, places: int = 4) -> None:
         super().__init__()
-        self.queue = queue(width=output_tags().size, depth=DEPTH)
+        self.places = places
+        self.queue = queue(width=output_tags().size, depth=places)
 
     def build(self, m: Module) -> None:
         queue = self.queue
@@ -29,13 +27,13 @@ class TagQueue(Property):
         free(m, queue.w_en, queue.w_data, queue.r_en)
         follower = Follower(
             m, item=queue.w_data, arriving=queue.w_en & queue.w_rdy, leaving=queue.r_en & queue.r_rdy,
-            capacity=DEPTH,
+            capacity=self.places,
         )  # fmt: skip
         always(m, implies(follower.leaves, queue.r_data == follower.item))
-        always(m, implies(follower.inside < DEPTH - 1, queue.w_rdy))
+        always(m, implies(follower.inside < self.places - 1, queue.w_rdy))
 
         # Where the items are: the first at the output, the others in the ring of storage.
-        ring = DEPTH - 1
+        ring = self.places - 1
         produce, consume, level = opened["produce"], opened["consume"], opened["inner_level"]
         place = consume + follower.ahead - queue.r_rdy
         end = consume + level
