@@ -10,6 +10,7 @@ from sterna.sim.formal.opened import Opened
 from sterna.sim.formal.order import Follower
 from sterna.sim.formal.property import Property, always, free, implies
 
+
 class TagQueue(Property):
     """Tags leave the core's queue in the order in which they came, each once, and stand until they are taken; the queue
     takes what it promises to take."""
