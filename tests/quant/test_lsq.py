@@ -1,16 +1,18 @@
 """LSQ values and gradients against the formulas of the paper."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sterna.quant.lsq import SMALLEST_STEP, LearnedStep
+from sterna.quant.lsq import LearnedStep
 
 
 def quantiser(bits: int, relu: bool, step: float) -> LearnedStep:
     made = LearnedStep(bits, relu=relu)
-    made.raw_step.data.fill_(step)
+    made.log_step.data.fill_(math.log(step))
     made.initialised.fill_(True)
     return made
 
@@ -48,7 +50,8 @@ def test_values_and_gradients_are_those_of_the_paper(bits, relu, step, values):
             assert float(q[0, i]) == rounded
             assert float(v.grad[0, i]) == pytest.approx(1)
             wanted_of_step += rounded - ratio
-    assert float(made.raw_step.grad) == pytest.approx(wanted_of_step * factor, rel=1e-4, abs=1e-3)
+    wanted = wanted_of_step * factor * step  # of the logarithm
+    assert float(made.log_step.grad) == pytest.approx(wanted, rel=1e-4, abs=1e-3)
 
 
 @pytest.mark.parametrize("wanted", [torch.contiguous_format, torch.channels_last])
@@ -62,7 +65,7 @@ def test_gradients_do_not_depend_on_the_order_in_memory(wanted, given_gradient):
     row = v.reshape(len(v), -1).requires_grad_()
     flat(row).backward(gradient.reshape(len(v), -1))
     assert torch.equal(leaf.grad.reshape(len(v), -1), row.grad)
-    assert float(made.raw_step.grad) == pytest.approx(float(flat.raw_step.grad), rel=1e-5)
+    assert float(made.log_step.grad) == pytest.approx(float(flat.log_step.grad), rel=1e-5)
 
 
 def test_the_first_batch_sets_the_step_once():
@@ -101,6 +104,20 @@ def test_a_batch_of_zeros_leaves_a_usable_step():
     assert float(made.step.detach()) == 1
 
 
-def test_the_step_stays_positive_whatever_the_optimiser_does():
-    made = quantiser(8, True, -3.0)
-    assert float(made.step.detach()) == pytest.approx(SMALLEST_STEP)
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_adam_moves_the_step_by_shares_of_itself_and_brings_it_back(scale):
+    # A batch far too small for the step, then one for which it is right: whatever the size of values, the same shares.
+    generator = torch.Generator().manual_seed(0)
+    values = scale * torch.randn(64, 32, generator=generator)
+    made = quantiser(8, True, scale)
+    optimiser = torch.optim.Adam(made.parameters(), 3e-2)
+    errors = []
+    for _ in range(300):
+        error = ((made(values) - values.relu()) / scale).square().mean()
+        errors.append(float(error.detach()))
+        optimiser.zero_grad()
+        error.backward()
+        optimiser.step()
+        assert float(made.step.detach()) > 0
+    assert errors[0] > 0.02
+    assert errors[-1] < 1e-3

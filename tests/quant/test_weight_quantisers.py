@@ -1,5 +1,7 @@
 """Every weight quantiser: planes add up to the weights that training sees; each against the formulas of its paper."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -55,28 +57,38 @@ def test_ttq_gradients_are_those_of_the_paper():
     """Zhu 2017, equations 7 and 8."""
     weight, mask = some()
     quantiser = Ttq()
-    quantiser.positive.data.fill_(0.7)
-    quantiser.negative.data.fill_(1.3)
+    quantiser.positive.data.fill_(math.log(0.7))
+    quantiser.negative.data.fill_(math.log(1.3))
     slope = torch.randn(5, 30, generator=torch.Generator().manual_seed(3))
     (quantiser(weight.requires_grad_(), mask) * slope).sum().backward()
     threshold = 0.05 * (weight.abs() * mask).max()
     plus, minus = (weight > threshold) & mask, (weight < -threshold) & mask
-    assert float(quantiser.positive.grad) == pytest.approx(float(slope[plus].sum()), rel=1e-5)
-    assert float(quantiser.negative.grad) == pytest.approx(-float(slope[minus].sum()), rel=1e-5)
+    # Of the logarithms: the paper's, times the scale.
+    assert float(quantiser.positive.grad) == pytest.approx(0.7 * float(slope[plus].sum()), rel=1e-5)
+    assert float(quantiser.negative.grad) == pytest.approx(-1.3 * float(slope[minus].sum()), rel=1e-5)
     factor = torch.ones(5, 30)
     factor[plus], factor[minus] = 0.7, 1.3
     assert torch.allclose(weight.grad, slope * factor)
 
 
-def test_ttq_starts_at_the_mean_magnitudes_and_keeps_its_scales_positive():
+def test_ttq_starts_at_the_mean_magnitudes_and_its_scales_come_back_from_anywhere():
     weight, _ = some()
     quantiser = Ttq()
     quantiser.calibrate(weight)
     threshold = 0.05 * weight.abs().max()
-    assert float(quantiser.positive.detach()) == pytest.approx(float(weight[weight > threshold].mean()))
-    assert float(quantiser.negative.detach()) == pytest.approx(-float(weight[weight < -threshold].mean()))
-    quantiser.positive.data.fill_(-3)
-    assert all(torch.isfinite(plane.scale).all() for plane in quantiser.planes(*some()))
+    plus, minus = float(weight[weight > threshold].mean()), -float(weight[weight < -threshold].mean())
+    scales = lambda: [float(each.detach().exp()) for each in (quantiser.positive, quantiser.negative)]  # noqa: E731
+    assert scales() == pytest.approx([plus, minus])
+    wanted = quantiser(*some()).detach()
+    quantiser.positive.data.sub_(1)
+    quantiser.negative.data.add_(1)
+    optimiser = torch.optim.Adam(quantiser.parameters(), 3e-2)
+    for _ in range(300):
+        error = (quantiser(*some()) - wanted).square().sum()
+        optimiser.zero_grad()
+        error.backward()
+        optimiser.step()
+    assert scales() == pytest.approx([plus, minus], rel=1e-2)
 
 
 def test_binary_weights_are_signs_times_the_mean_magnitude():

@@ -2,9 +2,11 @@
 
 ``q = round(clip(v / s, low, high))``; the value is ``q·s``. With straight-through rounding the gradient with respect to
 ``s`` is ``q - v/s`` inside the range and the bound itself outside, scaled by ``1/√(N·high)`` for N values a sample, so
-that step and weights learn at comparable speed. Two differences from the paper: the range is symmetric, so that ``-x``
-is an activation too, or starts at 0, which makes it a ReLU; and the first step is the one of least squared error on the
-first batch (as in LSQ+, Bhalgat et al. 2020), since the paper's wastes range at 8 bits.
+that step and weights learn at comparable speed. Three differences from the paper: the range is symmetric, so that
+``-x`` is an activation too, or starts at 0, which makes it a ReLU; the first step is the one of least squared error on
+the first batch (as in LSQ+, Bhalgat et al. 2020), since the paper's wastes range at 8 bits; and what is learned is the
+step's logarithm (as in TQT, Jain et al. 2019): Adam moves a parameter by about its learning rate whatever its size, of
+which a step of 8 bits is a few only, so that it would leap about, and below 0, from where it never came back.
 """
 
 import math
@@ -15,8 +17,6 @@ from torch import Tensor, nn
 
 from sterna.quant.estimator import round_half_up
 from sterna.spec.arithmetic import max_activation
-
-SMALLEST_STEP = 1e-6
 
 _CANDIDATES = 40
 _RATIO = 0.85
@@ -36,13 +36,13 @@ class LearnedStep(nn.Module):
         self.high = max_activation(bits)
         self.low = 0 if relu else -self.high
         self.clamp = clamp
-        self.raw_step = nn.Parameter(torch.tensor(1.0))
+        self.log_step = nn.Parameter(torch.tensor(0.0))
         self.register_buffer("initialised", torch.tensor(False))
 
     @property
     def step(self) -> Tensor:
-        """Real value of one, float (); positive whatever the optimiser does."""
-        return self.raw_step.clamp(min=SMALLEST_STEP)
+        """Real value of one, float ()."""
+        return self.log_step.exp()
 
     def forward(self, v: Tensor) -> Tensor:
         """Fake quantisation, for training.
@@ -68,7 +68,7 @@ class LearnedStep(nn.Module):
         steps = [full * _RATIO**k for k in range(_CANDIDATES)]
         if full > 0:
             errors = [float(((self._snap(target, s) - target) ** 2).mean()) for s in steps]
-            self.raw_step.fill_(steps[errors.index(min(errors))])
+            self.log_step.fill_(math.log(steps[errors.index(min(errors))]))
         self.initialised.fill_(True)
 
     def _snap(self, v: Tensor, step: float) -> Tensor:

@@ -3,7 +3,8 @@ quantization").
 
 Per layer: ``Δ = 0.05 · max |w|``; weights are p where ``w > Δ``, -n where ``w < -Δ``, else 0. Scales learn from the
 sums of the gradients of their weights; a weight learns from its own gradient, times p, n or, between the thresholds, 1.
-The scales start as the mean magnitudes of their weights. Two planes: ``(p+n)/2 · T + (p-n)/2 · |T|``.
+The scales start as the mean magnitudes of their weights, and learn by their logarithms, for the reason that
+:mod:`sterna.quant.lsq` gives. Two planes: ``(p+n)/2 · T + (p-n)/2 · |T|``.
 """
 
 import torch
@@ -14,7 +15,6 @@ from sterna.quant.weights import WeightPlane, WeightQuantiser
 
 THRESHOLD = 0.05
 """Share of the largest magnitude, as in the paper's experiments."""
-SMALLEST_SCALE = 1e-6
 
 
 def _trits(weight: Tensor, mask: Tensor) -> Tensor:
@@ -23,23 +23,22 @@ def _trits(weight: Tensor, mask: Tensor) -> Tensor:
 
 
 class Ttq(WeightQuantiser):
-    """Two planes, T and |T|; ``positive`` and ``negative`` are the learned scales, float ()."""
+    """Two planes, T and |T|; ``positive`` and ``negative`` are the logarithms of the learned scales, float ()."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.positive = nn.Parameter(torch.tensor(1.0))
-        self.negative = nn.Parameter(torch.tensor(1.0))
+        self.positive = nn.Parameter(torch.tensor(0.0))
+        self.negative = nn.Parameter(torch.tensor(0.0))
 
     @torch.no_grad()
     def calibrate(self, weight: Tensor) -> None:
         trits = _trits(weight, torch.ones_like(weight, dtype=torch.bool))
         for scale, chosen in ((self.positive, trits > 0), (self.negative, trits < 0)):
             if chosen.any():
-                scale.fill_(float(weight[chosen].abs().mean()))
+                scale.fill_(weight[chosen].abs().mean().log())
 
     def _scales(self) -> tuple[Tensor, Tensor]:
-        """Both, positive whatever the optimiser does."""
-        return self.positive.clamp(min=SMALLEST_SCALE), self.negative.clamp(min=SMALLEST_SCALE)
+        return self.positive.exp(), self.negative.exp()
 
     def forward(self, weight: Tensor, mask: Tensor) -> Tensor:
         positive, negative = self._scales()
