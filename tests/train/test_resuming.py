@@ -86,6 +86,20 @@ def test_what_is_no_checkpoint_is_refused(content: bytes, tmp_path: Path) -> Non
         train(QUICK, checkpoint=file)
 
 
+@pytest.mark.parametrize("phase", ["float", "quantised"])
+def test_a_checkpoint_of_another_releases_tensors_is_refused(phase: str, tmp_path: Path) -> None:
+    file = tmp_path / "run.safetensors"
+    interrupted_after(QUICK, 3, file)
+    with safetensors.safe_open(file, framework="pt") as opened:
+        metadata = opened.metadata()
+    tensors = safetensors.torch.load_file(file)
+    renamed = next(name for name in tensors if name.startswith(f"{phase}."))
+    tensors[f"{renamed}_of_old"] = tensors.pop(renamed)
+    safetensors.torch.save_file(tensors, file, metadata)
+    with pytest.raises(ModelError, match=f"the checkpoint's {phase} model has other tensors than this release trains"):
+        train(QUICK, 5, checkpoint=file)
+
+
 def test_the_folder_of_a_checkpoint_is_made(tmp_path: Path) -> None:
     file = tmp_path / "some" / "folder" / "run.safetensors"
     interrupted_after(QUICK, 1, file)

@@ -40,6 +40,15 @@ class Saved:
         """Tensors of one module."""
         return {key[len(name) + 1 :]: value for key, value in self.tensors.items() if key.startswith(f"{name}.")}
 
+    def restore_model(self, name: str, model: nn.Module) -> None:
+        """Sets its tensors. Raises :class:`ModelError` if they are others: those of another release."""
+        try:
+            model.load_state_dict(self.part(name))
+        except RuntimeError as error:
+            raise ModelError(
+                f"the checkpoint's {name} model has other tensors than this release trains; delete it or name another file"
+            ) from error
+
     def restore_optimiser(self, optimiser: torch.optim.Optimizer) -> None:
         """Sets its state, as far as there is one."""
         state: dict[int, dict[str, Tensor]] = {}

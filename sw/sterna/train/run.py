@@ -57,7 +57,7 @@ class Run:
         optimiser = optimiser_of(model, phase)
         saved, epoch, step = self._saved, 0, 0
         if saved is not None:
-            model.load_state_dict(saved.part(name))
+            saved.restore_model(name, model)
             if saved.phase != name:  # this phase is over
                 model.eval()
                 return
