@@ -45,9 +45,8 @@ class Saved:
         try:
             model.load_state_dict(self.part(name))
         except RuntimeError as error:
-            raise ModelError(
-                f"the checkpoint's {name} model has other tensors than this release trains; delete it or name another file"
-            ) from error
+            text = f"the checkpoint's {name} model has other tensors than this release trains"
+            raise ModelError(f"{text}; delete it or name another file") from error
 
     def restore_optimiser(self, optimiser: torch.optim.Optimizer) -> None:
         """Sets its state, as far as there is one."""
