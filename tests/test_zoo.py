@@ -83,9 +83,20 @@ def test_a_model_that_is_not_what_it_says_gets_no_card() -> None:
     model = network("digits-mlp")
     with pytest.raises(ConfigurationError, match="the model's preset is 'digits-mlp'; wanted: 'mnist-tfc'"):
         card_of("mnist-tfc", model)
+    with pytest.raises(ConfigurationError, match="the model does not say what trained it"):
+        card_of("digits-mlp", dataclasses.replace(model, metadata={}))
     boasting = dataclasses.replace(model, metadata={**model.metadata, "accuracy": 1.0})
     with pytest.raises(ConfigurationError, match=r"the model has 0\.\d+, but says 1\.0 of itself"):
         card_of("digits-mlp", boasting)
+
+
+def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = tmp_path / "none.safetensors"
+    monkeypatch.setattr("sys.argv", ["make", "digits-mlp", "--model", str(missing), "--folder", str(tmp_path / "new")])
+    with pytest.raises(SystemExit, match=re.escape(str(missing))) as stopped:
+        main()
+    assert "\n" not in str(stopped.value)
+    assert (tmp_path / "new").is_dir()
 
 
 def test_the_zoo_is_listed_shown_and_copied_out(tmp_path: Path) -> None:

@@ -58,6 +58,15 @@ class BlindScanner(Scanner):
         return m
 
 
+class ForgetfulScanner(Scanner):
+    """Reads the first block mask for every chunk."""
+
+    def elaborate(self, platform: Any) -> Module:
+        m = super().elaborate(platform)
+        m.d.comb += self.block_masks.address.eq(self.first_mask)
+        return m
+
+
 class CrowdedFeeder(Feeder):
     """Takes a third chunk while two wait."""
 

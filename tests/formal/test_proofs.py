@@ -1,5 +1,6 @@
 """Every property holds of the gateware, and fails of a component that is broken where the property looks."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -34,7 +35,10 @@ def test_the_property_holds_for_all_inputs_and_all_time(name: str) -> None:
         (CaptureHandOver, broken.EagerCapture, 6),
         (RequantiserHandOver, broken.HastyRequantiser, 8),
         (ScannerWalk, broken.BlindScanner, 6),
+        (partial(ScannerWalk, activation_skip=False), broken.ForgetfulScanner, 6),
         (FeederIssues, broken.CrowdedFeeder, 6),
+        (partial(FeederIssues, activation_skip=False), broken.DenseFeeder, 6),
+        (partial(TagQueue, places=2), broken.OverfullQueue, 8),
         (FeederIssues, broken.DenseFeeder, 6),
         (PackerPlaces, broken.OverlappingPacker, 5),
         (GathererWords, broken.ForgetfulGatherer, 5),

@@ -57,15 +57,15 @@ def test_ttq_gradients_are_those_of_the_paper():
     """Zhu 2017, equations 7 and 8."""
     weight, mask = some()
     quantiser = Ttq()
-    quantiser.positive.data.fill_(math.log(0.7))
-    quantiser.negative.data.fill_(math.log(1.3))
+    quantiser.log_positive.data.fill_(math.log(0.7))
+    quantiser.log_negative.data.fill_(math.log(1.3))
     slope = torch.randn(5, 30, generator=torch.Generator().manual_seed(3))
     (quantiser(weight.requires_grad_(), mask) * slope).sum().backward()
     threshold = 0.05 * (weight.abs() * mask).max()
     plus, minus = (weight > threshold) & mask, (weight < -threshold) & mask
     # Of the logarithms: the paper's, times the scale.
-    assert float(quantiser.positive.grad) == pytest.approx(0.7 * float(slope[plus].sum()), rel=1e-5)
-    assert float(quantiser.negative.grad) == pytest.approx(-1.3 * float(slope[minus].sum()), rel=1e-5)
+    assert float(quantiser.log_positive.grad) == pytest.approx(0.7 * float(slope[plus].sum()), rel=1e-5)
+    assert float(quantiser.log_negative.grad) == pytest.approx(-1.3 * float(slope[minus].sum()), rel=1e-5)
     factor = torch.ones(5, 30)
     factor[plus], factor[minus] = 0.7, 1.3
     assert torch.allclose(weight.grad, slope * factor)
@@ -77,11 +77,11 @@ def test_ttq_starts_at_the_mean_magnitudes_and_its_scales_come_back_from_anywher
     quantiser.calibrate(weight)
     threshold = 0.05 * weight.abs().max()
     plus, minus = float(weight[weight > threshold].mean()), -float(weight[weight < -threshold].mean())
-    scales = lambda: [float(each.detach().exp()) for each in (quantiser.positive, quantiser.negative)]  # noqa: E731
+    scales = lambda: [float(each.detach().exp()) for each in (quantiser.log_positive, quantiser.log_negative)]  # noqa: E731
     assert scales() == pytest.approx([plus, minus])
     wanted = quantiser(*some()).detach()
-    quantiser.positive.data.sub_(1)
-    quantiser.negative.data.add_(1)
+    quantiser.log_positive.data.sub_(1)
+    quantiser.log_negative.data.add_(1)
     optimiser = torch.optim.Adam(quantiser.parameters(), 3e-2)
     for _ in range(300):
         error = (quantiser(*some()) - wanted).square().sum()

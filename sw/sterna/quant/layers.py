@@ -251,7 +251,7 @@ class QuantisedLayer(nn.Module):
         folded = self.fold(tensors)
         total = torch.from_numpy(folded.fixed.offset)[:, None, None].to(self.activation.step.device)
         for window, weight in self._joined(folded):
-            total = total + window.apply(tensors[window.source].integers.double(), weight.to(total.device))
+            total = total + window.apply(tensors[window.source].integers, weight.to(total.device))
         return torch.clip(torch.floor(total), folded.minimum, folded.maximum)
 
     @staticmethod

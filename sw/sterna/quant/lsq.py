@@ -1,12 +1,12 @@
 """LSQ: activations with a learned step (Esser et al. 2020, "Learned step size quantization").
 
 ``q = round(clip(v / s, low, high))``; the value is ``q·s``. With straight-through rounding the gradient with respect to
-``s`` is ``q - v/s`` inside the range and the bound itself outside, scaled by ``1/√(N·high)`` for N values a sample, so
-that step and weights learn at comparable speed. Three differences from the paper: the range is symmetric, so that
-``-x`` is an activation too, or starts at 0, which makes it a ReLU; the first step is the one of least squared error on
-the first batch (as in LSQ+, Bhalgat et al. 2020), since the paper's wastes range at 8 bits; and what is learned is the
-step's logarithm (as in TQT, Jain et al. 2019): Adam moves a parameter by about its learning rate whatever its size, of
-which a step of 8 bits is a few only, so that it would leap about, and below 0, from where it never came back.
+``s`` is ``q - v/s`` strictly inside the range and the bound itself elsewhere, scaled by ``1/√(N·high)`` for N values a
+sample, so that step and weights learn at comparable speed. Three differences from the paper: the range is symmetric,
+so that ``-x`` is an activation too, or starts at 0, which makes it a ReLU; the first step is that of least squared
+error on the first batch (as in LSQ+, Bhalgat et al. 2020), since the paper's wastes range at 8 bits; what is learned is
+the step's logarithm (as in TQT, Jain et al. 2019): Adam moves a parameter by about its learning rate whatever its size,
+of which a step of 8 bits is a few only, so that it would leap about, and below 0, from where it never came back.
 """
 
 import math
@@ -96,5 +96,5 @@ class _Quantised(torch.autograd.Function):
 
 
 def _flat(tensor: Tensor) -> Tensor:
-    """Values in the order in which convolutions of channel-last weights leave them."""
+    """All values; of channel-last memory, as convolutions of channel-last weights leave it, a view and no copy."""
     return (tensor.permute(0, 2, 3, 1) if tensor.ndim == 4 else tensor).reshape(-1)

@@ -23,22 +23,22 @@ def _trits(weight: Tensor, mask: Tensor) -> Tensor:
 
 
 class Ttq(WeightQuantiser):
-    """Two planes, T and |T|; ``positive`` and ``negative`` are the logarithms of the learned scales, float ()."""
+    """Two planes, T and |T|; ``log_positive`` and ``log_negative`` are learned, float ()."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.positive = nn.Parameter(torch.tensor(0.0))
-        self.negative = nn.Parameter(torch.tensor(0.0))
+        self.log_positive = nn.Parameter(torch.tensor(0.0))
+        self.log_negative = nn.Parameter(torch.tensor(0.0))
 
     @torch.no_grad()
     def calibrate(self, weight: Tensor) -> None:
         trits = _trits(weight, torch.ones_like(weight, dtype=torch.bool))
-        for scale, chosen in ((self.positive, trits > 0), (self.negative, trits < 0)):
+        for scale, chosen in ((self.log_positive, trits > 0), (self.log_negative, trits < 0)):
             if chosen.any():
                 scale.fill_(weight[chosen].abs().mean().log())
 
     def _scales(self) -> tuple[Tensor, Tensor]:
-        return self.positive.exp(), self.negative.exp()
+        return self.log_positive.exp(), self.log_negative.exp()
 
     def forward(self, weight: Tensor, mask: Tensor) -> Tensor:
         positive, negative = self._scales()

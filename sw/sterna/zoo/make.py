@@ -1,18 +1,20 @@
-"""``python -m sterna.zoo.make NAME [--seed N] [--folder FOLDER]``: trains a row of the results for the zoo.
+"""``python -m sterna.zoo.make NAME [--seed N | --model FILE | --again] [--folder FOLDER]``: makes a model of the zoo.
 
-``--model FILE`` takes one that is trained already. ``--again`` measures what is in the zoo again, for the cycles of its
-card: when standard configurations changed.
+It is trained as a row of the results is, or was (``--model``), which is believed of a file: only its preset's name and
+its accuracy are checked. ``--again`` measures the zoo's own once more, for the cycles of its card: when standard
+configurations changed.
 """
 
 import argparse
 import math
+import sys
 from pathlib import Path
 
 from sterna.compiler import compile_network, model_cycles
 from sterna.data import Dataset, load
 from sterna.quant import prepare
 from sterna.spec.configuration import STANDARD
-from sterna.spec.errors import ConfigurationError, EncodingError, FitError
+from sterna.spec.errors import ConfigurationError, EncodingError, FitError, SternaError
 from sterna.spec.model_file import load_network, network_to_bytes, packed_bits
 from sterna.spec.network import IntegerNetwork
 from sterna.train import Preset, held_out_accuracy, train
@@ -49,13 +51,15 @@ def cycles_of(network: IntegerNetwork, dataset: Dataset) -> dict[str, float | No
 
 def card_of(name: str, network: IntegerNetwork) -> Card:
     """The card of a model that a row's preset gave, measured on all held-out data. Raises :class:`ConfigurationError`
-    for a model of another preset, or whose accuracy is not what it says of itself.
+    for a model that no training wrote, that is another preset's, or whose accuracy is not what it says.
     """
     preset = row_named(name).changed_preset()
     assert isinstance(preset, Preset)
     told = network.metadata
-    if told.get("preset") != name:
-        raise ConfigurationError(f"the model's preset is {told.get('preset')!r}; wanted: {name!r}")
+    if not {"preset", "seed", "accuracy", "float_accuracy"} <= told.keys():
+        raise ConfigurationError("the model does not say what trained it; wanted: what `sterna train` writes")
+    if told["preset"] != name:
+        raise ConfigurationError(f"the model's preset is {told['preset']!r}; wanted: {name!r}")
     dataset = load(preset.dataset)
     accuracy = held_out_accuracy(network, dataset)
     if not math.isclose(accuracy, told["accuracy"], abs_tol=1e-6):
@@ -89,13 +93,17 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(TASKS))
     parser.add_argument("--folder", type=Path, default=FOLDER)
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--seed", type=int, default=0, help="train it from that seed")
-    source.add_argument("--model", type=Path, help="take what `sterna train` wrote")
+    source.add_argument("--seed", type=int, help="train it from that seed, 0 if nothing else is said")
+    source.add_argument("--model", type=Path, help="take what `sterna train` wrote, of the preset as it is")
     source.add_argument("--again", action="store_true", help="only measure the folder's own model again")
     arguments = parser.parse_args()
     path = arguments.folder / f"{arguments.name}.safetensors" if arguments.again else arguments.model
-    network = load_network(path) if path else trained(arguments.name, arguments.seed)
-    write(card_of(arguments.name, network), network, arguments.folder)
+    try:
+        arguments.folder.mkdir(parents=True, exist_ok=True)  # now, and not after hours of training
+        network = load_network(path) if path else trained(arguments.name, arguments.seed or 0)
+        write(card_of(arguments.name, network), network, arguments.folder)
+    except (SternaError, OSError) as error:
+        sys.exit(f"{parser.prog}: {error}")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ class PackerPlaces(Property):
     and no bank takes anything else; the first write of a run in a chunk makes its masks anew, and no other; a write
     that has to wait stays as it is, as far as it counts; and the run's end is told once.
 
-    Runs begin with a chunk, when none is under way, and their place stays; rows that anything follows end with a word.
+    Runs begin with a chunk, when none is under way; rows that anything follows end with a word. Word and ``lead`` of
+    their place count when they begin, ``gap`` and ``trail`` where a row or the run ends.
     """
 
     depth = 2
@@ -40,10 +41,8 @@ class PackerPlaces(Property):
         open_, under_way = Signal(), Signal()
         steps, bits = c.simd // GROUP, len(write.word)
         word, step = Signal(bits), Signal(range(steps))  # of the next group
-        place = Signal.like(p.place.as_value())
-        m.d.sync += place.eq(p.place)
         given(m, held(m, p.run, "run"), implies(p.run.valid, open_), implies(p.begin, ~under_way))
-        given(m, implies(under_way, p.place.as_value() == place), implies(p.begin, p.place.word % CHUNK == 0))
+        given(m, implies(p.begin, p.place.word % CHUNK == 0))
         given(m, implies(run.write, p.run.valid), implies(run.nonzero != 0, run.write))
         whole = Mux(run.write, step == steps - 1, step == 0)  # no part of a word is left after this group
         given(m, implies(p.run.valid & (run.row_end | (run.last & (p.place.trail != 0))), whole))

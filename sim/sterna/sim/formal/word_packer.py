@@ -10,14 +10,15 @@ from sterna.sim.formal.property import Property, always, free, given, held, impl
 from sterna.spec.configuration import Configuration
 
 CONFIGURATION = Configuration(
-    name="words", simd=4, pe=8, requantisers=2, act_bits=3, weight_depth=16, mask_depth=16, activation_depth=32,
+    name="words", simd=8, pe=8, requantisers=2, act_bits=3, weight_depth=16, mask_depth=16, activation_depth=32,
     parameter_depth=16,
 )  # fmt: skip
 
 
 class GathererWords(Property):
     """A word has the activations of the groups that were taken since the one before, in their order, says whether any
-    of them writes, and goes on with the group that fills it or ends its row or run, whose ends it tells."""
+    of them writes, and goes on with the group that fills it or ends its row or run, whose ends it tells. Groups are
+    taken whenever no word waits."""
 
     depth = 2
 
@@ -54,7 +55,7 @@ class GathererWords(Property):
         writes = Signal()  # of the word under way, or of the whole one
         with m.If(taken):
             m.d.sync += writes.eq(((count != 0) & writes) | group.write)
-        always(m, g.words.valid == complete)
+        always(m, g.words.valid == complete, implies(~complete | g.words.ready, g.groups.ready))
         with m.If(complete):
             always(m, word.write == writes, (word.row_end | word.last << 1) == ends, count == 0)
             always(m, implies(last_has, writes & (word.values[lane].as_unsigned() == value)))
@@ -67,7 +68,8 @@ class WordPackerPlaces(Property):
     rows as many words of zeros as the place says; each word of the run once and in order, all banks or none; a write
     that has to wait stays as it is; and the run's end is told once, with its last write.
 
-    Runs begin when none is under way, and their place stays.
+    Runs begin when none is under way; word and ``lead`` of their place count then, ``gap`` and ``trail`` where a row
+    or the run ends.
     """
 
     depth = 2
@@ -88,10 +90,7 @@ class WordPackerPlaces(Property):
         open_, under_way = Signal(), Signal()
         word = Signal.like(write.word)  # of the next that is taken; then behind the run's end
         following = Signal.like(write.word)  # of the next write
-        place = Signal.like(p.place.as_value())
-        m.d.sync += place.eq(p.place)
         given(m, held(m, p.run, "run"), implies(p.run.valid, open_), implies(p.begin, ~under_way))
-        given(m, implies(under_way, p.place.as_value() == place))
         after = word + run.write
         with m.If(taken):
             m.d.sync += word.eq(after + Mux(run.last, p.place.trail, Mux(run.row_end, p.place.gap, 0)))
