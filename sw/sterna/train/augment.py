@@ -10,6 +10,9 @@ from torch.nn import functional
 from sterna.spec.errors import ConfigurationError
 from sterna.spec.values import is_number
 
+PART = 1000
+"""Images that are turned, zoomed and moved at a time: few enough to stay in a processor's cache."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
@@ -60,9 +63,11 @@ def augmented(
         # Grid coordinates reach from -1 to 1, so a pixel is 2 / width.
         right, below = uniform() * by.shift * 2 / width, uniform() * by.shift * 2 / height
         rows = torch.stack([across * cosine, shear - across * sine, right, down * sine, down * cosine, below], dim=1)
-        grid = functional.affine_grid(rows.reshape(count, 2, 3), [count, 1, height, width], align_corners=False)
-        planes = images.permute(0, 3, 1, 2) - low
-        result = functional.grid_sample(planes, grid, align_corners=False).permute(0, 2, 3, 1) + low
+        result = torch.empty_like(images)
+        for moved, part, row in zip(*(torch.split(each, PART) for each in (result, images, rows)), strict=True):
+            grid = functional.affine_grid(row.reshape(-1, 2, 3), [len(row), 1, height, width], align_corners=False)
+            planes = part.permute(0, 3, 1, 2) - low
+            moved.copy_(functional.grid_sample(planes, grid, align_corners=False).permute(0, 2, 3, 1) + low)
     if by.flip:
         mirrored = torch.rand(count, generator=generator) < 0.5
         result = torch.where(mirrored[:, None, None, None], result.flip(2), result)
