@@ -116,7 +116,7 @@ PRESETS = {
             topology=Mlp(hidden=(64, 64, 64), activation="hardtanh"),
             recipe=Recipe(layers=LayerRecipe(act_bits=2), last=LayerRecipe()),
             float_phase=Phase(epochs=10, learning_rate=3e-3),
-            quantised_phase=Phase(epochs=80, learning_rate=3e-3),
+            quantised_phase=Phase(epochs=40, learning_rate=3e-3),
             batch=200,
             augmentation=Augmentation(rotation=5, zoom=0.05, shift=0.5),
             distillation=0.5,
