@@ -70,6 +70,11 @@ def test_a_row_prints_exactly_six_values_and_keeps_the_rest(quick_row: str, tmp_
     assert {key: kept[key] for key in printed} == printed
     assert kept["command"] == "sterna bench train --row quick --seeds 0,3 --json"
     assert (kept["metric"], kept["dataset"], kept["weights"]) == ("accuracy", "digits", 64 * 256 + 256 * 240 + 240 * 10)
+    floats = tmp_path / "floats"
+    for _ in range(2):
+        shared = sterna("bench", "train", "--row", quick_row, "--seeds", "0,3", "--floats", floats, "--json")
+        assert json.loads(shared.stdout) == printed
+    assert len(list(floats.iterdir())) == 2
     table = sterna("bench", "train", "--row", quick_row, "--seeds", "0")
     assert "quick: accuracy on digits" in table.stdout
     assert "80224 weights" in table.stdout
@@ -80,7 +85,7 @@ def test_a_row_that_breaks_off_has_kept_the_seeds_before(
 ) -> None:
     from sterna.train import measure_row
 
-    def train(preset: Any, seed: int, data_dir: Path | None) -> measure_row.Seed:
+    def train(preset: Any, seed: int, *_: object) -> measure_row.Seed:
         if seed == 2:
             raise DivergedError("loss is nan")
         return measure_row.Seed(metric="accuracy", data="digits", accuracy=0.9 + seed / 100, fp32=0.95, weights=10,

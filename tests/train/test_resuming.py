@@ -15,7 +15,7 @@ from sterna.quant import LayerRecipe, Recipe
 from sterna.spec.errors import ConfigurationError, ModelError
 from sterna.spec.model_file import network_to_bytes
 from sterna.spec.values import MAX_SEED
-from sterna.train import PRESETS, Mlp, Phase, Preset, Progress, train
+from sterna.train import PRESETS, Augmentation, Mlp, Phase, Preset, Progress, train
 from sterna.train.reproducible import CUBLAS, chosen_device, reproducible
 from sterna.train.text_presets import TEXT_PRESETS
 
@@ -67,6 +67,58 @@ def test_a_finished_run_is_read_from_its_checkpoint(tmp_path: Path) -> None:
     written = file.read_bytes()
     assert network_to_bytes(train(QUICK, 5, checkpoint=file).network) == network_to_bytes(first.network)
     assert file.read_bytes() == written
+
+
+OTHER_RECIPES: dict[str, Any] = {
+    "name": "another",
+    "recipe": Recipe(layers=LayerRecipe(weights="binary", act_bits=3)),
+    "quantised_phase": Phase(epochs=2, learning_rate=1e-3),
+    "distillation": 0.0,
+    "temperature": 2.0,
+    "prune_until": 0.9,
+    "harden_until": 0.0,
+    "snap_from": 1.0,
+}
+FLOAT_PART: dict[str, Any] = {
+    "dataset": "mnist",
+    "topology": Mlp(hidden=(32, 16)),
+    "float_phase": Phase(epochs=1, learning_rate=1e-2),
+    "batch": 32,
+    "augmentation": Augmentation(noise=0.1),
+}
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Preset)])
+def test_a_float_model_serves_all_runs_that_begin_with_it_and_no_other(field: str, tmp_path: Path) -> None:
+    """Every field of a preset either leaves the float model's bytes as they are, or asks for another one."""
+    train(QUICK, 5, floats=tmp_path)
+    (file,) = tmp_path.iterdir()
+    kept = file.read_bytes()
+    if field in FLOAT_PART:
+        other = dataclasses.replace(QUICK, **{field: FLOAT_PART[field]})
+        assert other.float_part != QUICK.float_part
+        return
+    other = dataclasses.replace(QUICK, **{field: OTHER_RECIPES[field]})
+    alone = train(other, 5)
+    told: list[Progress] = []
+    shared = train(other, 5, floats=tmp_path, progress=told.append)
+    assert network_to_bytes(shared.network) == network_to_bytes(alone.network)
+    assert tuple(told) == shared.history == alone.history
+    assert shared.float_accuracy == alone.float_accuracy
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+    assert file.read_bytes() == kept
+
+
+@pytest.mark.parametrize("changed", [{"seed": 6}, {"threads": 2}])
+def test_a_float_model_of_another_seed_or_number_of_threads_is_another(changed: dict[str, int], tmp_path: Path) -> None:
+    train(QUICK, **{"seed": 5, "threads": 1, "floats": tmp_path} | changed)  # type: ignore[arg-type]
+    train(QUICK, 5, floats=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_float_models_are_kept_in_one_place(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="a run with a checkpoint keeps its float models there"):
+        train(QUICK, checkpoint=tmp_path / "run", floats=tmp_path, progress=lambda _: pytest.fail("trained"))
 
 
 @pytest.mark.parametrize("other", ["seed", "preset", "threads"])

@@ -19,7 +19,7 @@ from sterna.spec.model_file import network_to_bytes
 from sterna.train import ByteTransformer, Phase, text_training
 from sterna.train.measure_row import measure_row
 from sterna.train.rows import Row
-from sterna.train.text_presets import TEXT_PRESETS
+from sterna.train.text_presets import TEXT_PRESETS, TextPreset
 from sterna.train.text_training import TextResult, held_out_bits, train_text
 
 SHELLS = np.frombuffer(b"she sells sea shells by the sea shore. " * 40, np.uint8).copy()
@@ -48,6 +48,20 @@ def test_text_is_learned_by_float_and_ternary_models() -> None:
     assert result.network.metadata["bits_per_byte"] == result.integer_bits
     assert isinstance(result.host, Transformer)
     assert [entry.phase for entry in result.history] == ["float"] * 2 + ["reference"] * 2 + ["quantised"] * 2
+
+
+def test_float_and_reference_serve_all_runs_that_begin_with_them(tmp_path: Path) -> None:
+    train_text(QUICK, 4, floats=tmp_path)
+    (file,) = tmp_path.iterdir()
+    kept = file.read_bytes()
+    other = dataclasses.replace(QUICK, name="b", recipe=Recipe(layers=LayerRecipe(weights="binary")), snap_from=0.5)
+    alone, shared = train_text(other, 4), train_text(other, 4, floats=tmp_path)
+    assert network_to_bytes(shared.network) == network_to_bytes(alone.network)
+    assert shared.history == alone.history
+    assert shared.float_bits == alone.float_bits
+    assert file.read_bytes() == kept
+    fields = {field.name for field in dataclasses.fields(TextPreset)} - {"name", "recipe", "snap_from"}
+    assert set(QUICK.float_part) == {getattr(QUICK, name) for name in fields}
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 5])

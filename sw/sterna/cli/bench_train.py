@@ -27,6 +27,10 @@ def train_row(
         Path | None,
         typer.Option(help="Folder for train-ROW.json: what is printed, the command, and details; after each seed."),
     ] = None,
+    floats: Annotated[
+        Path | None,
+        typer.Option(help="Folder of float models: each is trained once for all rows that begin with the same one."),
+    ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data sets, before $STERNA_DATA.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -35,7 +39,7 @@ def train_row(
     from sterna.train.rows import row_named
 
     chosen, numbers = row_named(row), parse_seeds(seeds)
-    claim({}, folders={"--keep": keep})
+    claim({}, folders={"--keep": keep, "--floats": floats})
     with work() as shown, shown.counted(f"train {row}") as bar:
         bar(0, len(numbers))
 
@@ -47,7 +51,7 @@ def train_row(
                 text = json_module.dumps(printed | kept | {"command": command}, indent=1)
                 (keep / f"train-{row}.json").write_text(text + "\n")
 
-        printed, kept = measure_row(chosen, numbers, data_dir=data_dir, done=done)
+        printed, kept = measure_row(chosen, numbers, data_dir=data_dir, floats=floats, done=done)
     if json:
         print_json(printed)
         return

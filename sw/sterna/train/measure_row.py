@@ -32,14 +32,14 @@ class Seed:
     """Everything that the model file packs, for each of these weights."""
 
 
-def train_seed(preset: Preset | TextPreset, seed: int, data_dir: Path | None) -> Seed:
+def train_seed(preset: Preset | TextPreset, seed: int, data_dir: Path | None, floats: Path | None) -> Seed:
     """Trains a preset of either kind."""
     if isinstance(preset, TextPreset):
-        text = train_text(preset, seed, data_dir=data_dir)
+        text = train_text(preset, seed, data_dir=data_dir, floats=floats)
         weights = preset.topology.weights
         return Seed(metric="bits per byte", data=preset.text, accuracy=text.integer_bits, fp32=text.float_bits,
                     weights=weights, bits_per_weight=packed_bits(text.network) / weights)  # fmt: skip
-    result = train(preset, seed, data_dir=data_dir)
+    result = train(preset, seed, data_dir=data_dir, floats=floats)
     weights = result.model.trained_weights
     return Seed(metric=result.metric, data=preset.dataset, accuracy=result.integer_accuracy, fp32=result.float_accuracy,
                 weights=weights, bits_per_weight=packed_bits(result.network) / weights)  # fmt: skip
@@ -50,14 +50,15 @@ def measure_row(
     seeds: Sequence[int],
     *,
     data_dir: Path | None = None,
+    floats: Path | None = None,
     done: Callable[[Result, Result], None] = lambda *_: None,
 ) -> tuple[Result, Result]:
     """Trains once for each seed. Returns what the row prints, and what is kept of it besides; ``done`` is called with
-    the same of the seeds so far, after each."""
+    the same of the seeds so far, after each. ``floats``: see :func:`sterna.train.train`."""
     results: list[Seed] = []
     told: tuple[Result, Result] = {}, {}
     for seed in seeds:
-        results.append(train_seed(row.changed_preset(), seed, data_dir))
+        results.append(train_seed(row.changed_preset(), seed, data_dir, floats))
         told = _told(row, seeds[: len(results)], results)
         done(*told)
     return told

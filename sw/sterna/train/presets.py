@@ -60,6 +60,11 @@ class Preset:
     """Share of the quantised phase after which training sees what hardware does, bit for bit: see
     :meth:`sterna.quant.QuantisedModel.snap`."""
 
+    @property
+    def float_part(self) -> tuple[object, ...]:
+        """All that the float model depends on, but for its seed."""
+        return self.dataset, self.topology, self.float_phase, self.batch, self.augmentation
+
     def with_layers(self, layers: Mapping[str, Mapping[str, str | int | float]]) -> "Preset":
         """The preset with layers of the integer network changed, by name: fields of :class:`LayerRecipe` and their
         values, such as a sensitivity pass or a budget of cycles gives; what is not given stays as it is.

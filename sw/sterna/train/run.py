@@ -1,11 +1,13 @@
 """A run of several phases: its history, and its checkpoint if it keeps one."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from sterna.spec.errors import ConfigurationError
 from sterna.train.checkpoint import Checkpoint, Saved
 from sterna.train.phases import optimiser_of, run_phase
 from sterna.train.presets import Phase
@@ -42,6 +44,17 @@ class Run:
         self._saved: Saved | None = self._file.load() if self._file is not None else None
         for entry in self._saved.history if self._saved else ():
             self._note(entry)
+
+    def of_floats(self, folder: str | Path | None, name: str) -> "Run":
+        """The run in which float models are trained: this one without a folder, else one of that name, whose checkpoint
+        in the folder serves every run that begins the same. Raises :class:`ConfigurationError` for a run that has a
+        checkpoint too."""
+        if folder is None:
+            return self
+        if self._file is not None:
+            raise ConfigurationError("a run with a checkpoint keeps its float models there; leave out one of both")
+        file = Path(folder) / f"float-{hashlib.sha256(name.encode()).hexdigest()[:16]}.safetensors"
+        return Run(name, self._generator, file, self._note)
 
     def phase(
         self,

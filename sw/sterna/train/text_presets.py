@@ -35,6 +35,11 @@ class TextPreset:
             raise ConfigurationError(f"snap_from is {self.snap_from!r}; allowed: above 0, at most 1")
 
     @property
+    def float_part(self) -> tuple[object, ...]:
+        """All that the float models depend on, but for their seed; the reference learns as long as the quantised."""
+        return self.text, self.topology, self.float_phase, self.quantised_phase, self.batch
+
+    @property
     def parameters(self) -> int:
         """All that is trained: linear layers, embedding, positions and gains."""
         shape = self.topology

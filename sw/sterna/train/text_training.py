@@ -53,6 +53,7 @@ def train_text(
     data_dir: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
     checkpoint: str | Path | None = None,
+    floats: str | Path | None = None,
     threads: int = 1,
     device: str | None = None,
 ) -> TextResult:
@@ -64,6 +65,7 @@ def train_text(
     where = chosen_device(device)
     with reproducible(seed, threads) as generator:
         run = Run(run_name(preset, seed, threads, where), generator, checkpoint, progress)
+        first = run.of_floats(floats, run_name(preset.float_part, seed, threads, where))
 
         def batches() -> Iterator[tuple[Tensor, Tensor]]:
             for _ in range(EPOCH):
@@ -75,9 +77,9 @@ def train_text(
         with torch.random.fork_rng(devices=[]):
             prepare_transformer(twin, preset.recipe)  # refuses now what it would refuse after the first phase
         twin.to(where)
-        run.phase("float", twin, preset.float_phase, lambda x, y: _nats(twin, x, y), batches)
+        first.phase("float", twin, preset.float_phase, lambda x, y: _nats(twin, x, y), batches)
         reference = copy.deepcopy(twin)
-        run.phase("reference", reference, preset.quantised_phase, lambda x, y: _nats(reference, x, y), batches)
+        first.phase("reference", reference, preset.quantised_phase, lambda x, y: _nats(reference, x, y), batches)
         model = prepare_transformer(twin.cpu(), preset.recipe).to(where)
         epochs = preset.quantised_phase.epochs
 

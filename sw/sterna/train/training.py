@@ -76,6 +76,7 @@ def train(
     data_dir: str | Path | None = None,
     progress: Callable[[Progress], None] | None = None,
     checkpoint: str | Path | None = None,
+    floats: str | Path | None = None,
     threads: int = 1,
     device: str | None = None,
 ) -> TrainResult:
@@ -84,7 +85,9 @@ def train(
     ``preset``: a :class:`Preset` or the name of one. ``seed``: the same seed gives the same network, byte for byte, on
     the same machine, torch release and number of ``threads``. ``data_dir``: see :func:`sterna.data.load`. ``progress``
     is called after each epoch. ``checkpoint``: a file that is written after each epoch, and from which, if it is there,
-    training goes on to the same bytes; ``progress`` hears of the earlier epochs again. ``device``: ``cpu`` or ``cuda``,
+    training goes on to the same bytes; ``progress`` hears of the earlier epochs again. ``floats``: a folder where float
+    models are kept, and from which they are taken, to the same bytes, by every run whose own would be the same; not
+    beside a ``checkpoint``. ``device``: ``cpu`` or ``cuda``,
     by default a GPU if there is one. Held-out images are used for the accuracies alone.
     Raises :class:`DivergedError` naming the step and, before any training, ``DataError``, ``ConfigurationError`` and,
     for a checkpoint that is none and a topology that cannot be quantised, ``ModelError``.
@@ -94,7 +97,9 @@ def train(
     where = chosen_device(device)
     with reproducible(seed, threads) as generator:
         run = Run(run_name(chosen, seed, threads, where), generator, checkpoint, progress)
-        twin, model = _trained(chosen, dataset, generator, where, run)
+        first = run.of_floats(floats, run_name(chosen.float_part, seed, threads, where))
+        twin = float_twin(chosen, dataset, generator, where, first)
+        model = _quantised(chosen, dataset, generator, where, run, twin)
         return _result(chosen, seed, dataset, twin.cpu(), model.cpu(), tuple(run.history))
 
 
@@ -120,7 +125,8 @@ def float_twin(
     """The float model, trained, in evaluation mode. What cannot be quantised is refused before."""
     objective = objective_of(dataset)
     twin = preset.topology.build(dataset.input.shape, dataset.metric.outputs(dataset))
-    prepare(twin, preset.recipe, dataset.input)
+    with torch.random.fork_rng(devices=[]):
+        prepare(twin, preset.recipe, dataset.input)
     twin.to(device)
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:
@@ -130,13 +136,12 @@ def float_twin(
     return twin
 
 
-def _trained(
-    preset: Preset, dataset: Dataset, generator: torch.Generator, device: torch.device, run: Run
-) -> tuple[nn.Module, QuantisedModel]:
-    """The float twin and the quantised model, both in evaluation mode."""
+def _quantised(
+    preset: Preset, dataset: Dataset, generator: torch.Generator, device: torch.device, run: Run, twin: nn.Module
+) -> QuantisedModel:
+    """The quantised model, trained from the float twin on, in evaluation mode."""
     objective = objective_of(dataset)
     batches = _epochs(preset, dataset, generator, device)
-    twin = float_twin(preset, dataset, generator, device, run)
     model = prepare(twin.cpu(), preset.recipe, dataset.input).to(device)
     twin.to(device)
 
@@ -152,7 +157,7 @@ def _trained(
         return (1 - preset.distillation) * plain + preset.distillation * soft
 
     run.phase("quantised", model, preset.quantised_phase, quantised_loss, batches, _scheduler(model, preset))
-    return twin, model
+    return model
 
 
 def _traced(model: QuantisedModel, images: Tensor) -> tuple[npt.NDArray[np.int32], dict[str, float]]:
