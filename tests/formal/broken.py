@@ -109,8 +109,8 @@ class SilentPacker(WordPacker):
 
     def elaborate(self, platform: Any) -> Module:
         m = super().elaborate(platform)
-        taken = self.run.valid & self.run.ready
-        m.d.comb += self.write.payload.banks.eq(Mux(taken & self.run.payload.write, -1, 0))
+        some = self.run.valid & self.run.ready & self.run.payload.write
+        m.d.comb += [self.write.payload.changes.eq(some), self.write.payload.banks.eq(Mux(some, -1, 0))]
         return m
 
 

@@ -271,18 +271,17 @@ class Core(wiring.Component):
 
         # A burst from the link is a run of one row. Each activation stands for a cycle before the packer sees it: in
         # the first one's the run begins, and that it is not zero, which has a long way to the masks, is in a flip-flop.
-        burst, stood = self.inputs.payload, Signal()
-        some = Signal(reset_less=True)
-        taken = self.inputs.valid & self.inputs.ready
-        m.d.sync += [stood.eq(self.inputs.valid & ~taken), some.eq(burst.value.any())]
+        burst, stood, nonzero = self.inputs.payload, Signal(), Signal()
+        stays = self.inputs.valid & ~self.inputs.ready
+        m.d.sync += [stood.eq(stays), nonzero.eq(stays & burst.value.any())]
         m.d.comb += [
             inputs.begin.eq(self.inputs.valid & burst.first & ~stood),
             inputs.place.word.eq(burst.word),
-            inputs.run.valid.eq(self.inputs.valid & stood),
+            inputs.run.valid.eq(stood),
             self.inputs.ready.eq(inputs.run.ready & stood),
             inputs.run.payload.values[0].eq(burst.value),
-            inputs.run.payload.nonzero.eq(inputs.run.valid & some),
-            inputs.run.payload.write.eq(inputs.run.valid),
+            inputs.run.payload.nonzero.eq(nonzero),
+            inputs.run.payload.write.eq(stood),
             inputs.run.payload.last.eq(burst.last),
         ]
         for r, read in enumerate(self._parameter_reads):
@@ -302,11 +301,13 @@ class Core(wiring.Component):
         self._bank_writes = outputs.write.valid | (inputs.write.valid & quiet)
         word = Mux(quiet, second.word, first.word)
         theirs = quiet.replicate(c.simd)
-        banks, nonzero = Signal(c.simd), Signal(c.simd, name="nonzero", attrs=KEPT)
+        banks, ones = Signal(c.simd), Signal(c.simd, name="nonzero", attrs=KEPT)
+        changes = Signal()
         fresh = Signal(attrs=KEPT)
         m.d.comb += [
             banks.eq(first.banks | (second.banks & theirs)),
-            nonzero.eq(first.nonzero | (second.nonzero & theirs)),
+            ones.eq(first.nonzero | (second.nonzero & theirs)),
+            changes.eq(first.changes | (second.changes & quiet)),
             fresh.eq(first.fresh | (second.fresh & quiet)),
         ]
         for j in range(c.simd):
@@ -316,7 +317,7 @@ class Core(wiring.Component):
                 self._activations[j].write.data.eq(Mux(quiet, second.values[j], first.values[j])),
             ]
         if c.activation_skip:
-            self._build_masks(m, {"word": word, "banks": banks, "nonzero": nonzero, "fresh": fresh, "writer": quiet})
+            self._build_masks(m, {"word": word, "changes": changes, "nonzero": ones, "fresh": fresh, "writer": quiet})
 
     def _build_masks(self, m: Module, write: dict[str, Value]) -> None:
         m.submodules.activation_masks = masks = MaskStore(configuration=self.configuration)

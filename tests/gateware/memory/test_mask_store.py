@@ -32,7 +32,7 @@ def test_two_writers_set_masks_chunk_by_chunk_and_reads_find_them(primitive: Pri
 
     async def work(ctx: Any) -> None:
         for chunk in range(chunks):  # nothing is defined at first
-            ctx.set(dut.write, {"word": CHUNK * chunk, "banks": 15, "nonzero": 0, "fresh": 1, "writer": 0})
+            ctx.set(dut.write, {"word": CHUNK * chunk, "changes": 1, "nonzero": 0, "fresh": 1, "writer": 0})
             await ctx.tick()
         for _ in range(500):
             writer = rng.randrange(WRITERS)
@@ -49,7 +49,9 @@ def test_two_writers_set_masks_chunk_by_chunk_and_reads_find_them(primitive: Pri
             for j in range(C.simd):
                 masks[chunk][j] = (0 if fresh else masks[chunk][j]) | ((banks & nonzero) >> j & 1) << position
             word = CHUNK * chunk + position
-            write = {"word": word, "banks": banks, "nonzero": banks & nonzero, "fresh": fresh, "writer": writer}
+            write = {
+                "word": word, "changes": banks != 0, "nonzero": banks & nonzero, "fresh": fresh, "writer": writer,
+            }  # fmt: skip
             ctx.set(dut.write, write)
             reading = rng.choice([k for k in range(chunks) if k != chunk])
             ctx.set(dut.read.enable, 1)

@@ -44,22 +44,23 @@ class Capture(wiring.Component):
         held = Signal(data.ArrayLayout(signed(c.acc_bits), c.pe), reset_less=True)
         tags = Signal(output_tags(), reset_less=True)
         group = Signal(range(max(2, count)))
+        first = Signal(reset_less=True)
         valid, last = Signal(), Signal()  # flip-flops, because `ready` holds up the whole pipeline before it
         leaving = self.groups.valid & self.groups.ready
         m.d.comb += [
             self.groups.valid.eq(valid),
             self.groups.payload.tags.eq(tags),
             self.groups.payload.group.eq(group),
-            self.groups.payload.first.eq(group == 0),
+            self.groups.payload.first.eq(first),
             self.groups.payload.last.eq(last),
             self.ready.eq(~valid | (leaving & last)),
         ]
         m.d.comb += [self.groups.payload.sums[r].eq(held[r]) for r in range(c.requantisers)]
         with m.If(leaving):
             m.d.sync += [held[p].eq(held[p + c.requantisers]) for p in range(c.pe - c.requantisers)]
-            m.d.sync += [group.eq(group + 1), last.eq(group == count - 2)]
+            m.d.sync += [group.eq(group + 1), first.eq(0), last.eq(group == count - 2)]
             with m.If(last):
                 m.d.sync += [valid.eq(0), group.eq(0)]
         with m.If(self.load & self.ready):
-            m.d.sync += [held.eq(self.sums), tags.eq(self.tags), valid.eq(1)]
+            m.d.sync += [held.eq(self.sums), tags.eq(self.tags), first.eq(1), valid.eq(1)]
         return m

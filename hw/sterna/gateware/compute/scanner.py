@@ -121,12 +121,15 @@ class Scanner(wiring.Component):
                 tail.eq(request.tail),
                 pitch.eq(request.pitch),
             ]
-        with m.If(busy & ready):
-            m.d.sync += half.eq(0)
-            with m.If(~half):
-                m.d.sync += rewind.eq(0)
-                with m.If(row_end & last_row):
-                    m.d.sync += busy.eq(0)
+        with m.If(whole & ready):
+            m.d.sync += rewind.eq(0)
+            with m.If(row_end & last_row):
+                m.d.sync += busy.eq(0)
+        # Without a reset and an enable, which synthesis would make of `turns` and a row's second cycle: two cells more
+        # behind what comes late.
+        begins_half = Signal()
+        m.d.comb += begins_half.eq(start[:OFFSET_BITS].any() & c.activation_skip)
+        m.d.sync += half.eq((ready & turns & begins_half) | (~ready & ((busy & half) | (~busy & begins_half))))
         with m.If(Mux(ready, counts, rewinds)):
             m.d.sync += mask_pointer.eq(Mux(busy, mask_pointer - busy.replicate(len(mask_pointer)), self.first_mask))
         with m.If(Mux(ready, moves, ~busy)):
@@ -140,8 +143,7 @@ class Scanner(wiring.Component):
         with m.If(Mux(ready, turns, ~busy)):
             m.d.sync += [
                 lower.eq(start),
-                unaligned.eq(start[:OFFSET_BITS].any() & c.activation_skip),
-                half.eq(start[:OFFSET_BITS].any() & c.activation_skip),
+                unaligned.eq(begins_half),
                 row_word.eq(start),
                 rows_left.eq(Mux(busy, rows_left + busy.replicate(len(rows_left)), request.rows)),
                 last_row.eq(Mux(busy, rows_left == 1, request.rows == 0)),

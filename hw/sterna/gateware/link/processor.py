@@ -250,7 +250,6 @@ class LinkProcessor(wiring.Component):
             with m.Default():
                 m.d.sync += early.eq(port)
         m.d.sync += from_work.eq((self._source != Source.IMMEDIATE) & ~self._source[2])
-        byte = Mux(from_work, self._work_data, early)
         masks, loads, differs, low = (Signal(name=name) for name in ("masks", "loads", "differs", "low"))
         left, right, total = Signal(8), Signal(8), Signal(9)
         m.d.sync += [
@@ -260,16 +259,16 @@ class LinkProcessor(wiring.Component):
             low.eq((operation == Operation.SUB) | (operation[0] & operation[1:].any() & self._carry)),
         ]
         m.d.comb += [
-            left.eq(a & Mux(masks, byte, (~loads).replicate(8))),
-            right.eq((byte ^ differs.replicate(8)) & (~masks).replicate(8)),
+            left.eq(a & (~loads).replicate(8)),
+            right.eq(Mux(from_work, self._work_data, early) ^ differs.replicate(8)),
             total.eq((Cat(1, left) + Cat(low, right))[1:]),
         ]
-        with m.If(self._accumulate):
+        with m.If(self._accumulate & ~masks):
             m.d.sync += a.eq(total)
-            with m.If(~masks & ~loads):
+            with m.If(~loads):
                 m.d.sync += self._carry.eq(total[8])
-        with m.If(acts[Action.EXCHANGE]):
-            m.d.sync += a.eq(crc.low)
+        with m.Elif(self._accumulate | acts[Action.EXCHANGE]):
+            m.d.sync += a.eq(Mux(self._accumulate, a & right, crc.low))
 
     def _build_address(self, m: Module) -> None:
         c, a, acts = self.configuration, self._a, self._acts

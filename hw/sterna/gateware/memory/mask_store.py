@@ -15,12 +15,12 @@ WRITERS = 2
 
 
 def mask_write(configuration: Configuration) -> data.StructLayout:
-    """Masks of one activation word: those that are ``nonzero``, of ``banks`` all, become one; with ``fresh`` all others
-    of its chunk become zero, else they stay; without banks and ``fresh`` nothing changes, and nothing is ``nonzero``.
-    What is ``fresh`` and ``nonzero`` is a chunk's first word. ``writer``: whose write it is."""
+    """Masks of one activation word: those that are ``nonzero`` become one; with ``fresh`` all others of its chunk become
+    zero, else they stay; with neither ``changes`` nor ``fresh`` nothing does, and nothing is ``nonzero``. What is
+    ``fresh`` and ``nonzero`` is a chunk's first word. ``writer``: whose write it is."""
     return data.StructLayout({
         "word": (configuration.activation_depth - 1).bit_length(),
-        "banks": configuration.simd,
+        "changes": 1,
         "nonzero": configuration.simd,
         "fresh": 1,
         "writer": range(WRITERS),
@@ -71,7 +71,7 @@ class MaskStore(wiring.Component):
             masks = ones | Mux(write.fresh, 0, held[write.writer])
             m.d.sync += held[write.writer].eq(masks)  # the same again where nothing is written
             m.d.comb += [
-                ram.write.enable.eq(write.fresh | write.banks.any()),
+                ram.write.enable.eq(write.fresh | write.changes),
                 ram.write.address.eq(chunk),
                 ram.write.data.eq(masks),
             ]

@@ -28,12 +28,14 @@ def run_place(configuration: Configuration) -> data.StructLayout:
 
 
 def bank_write(configuration: Configuration) -> data.StructLayout:
-    """One word's worth of writes: ``banks`` that take their value, which of these are not zero, and whether all other
-    masks of the word's chunk become zero (``fresh``). Of what is not valid no bank takes anything."""
+    """One word's worth of writes: ``banks`` that take their value and whether there are such (``changes``), which of these are not
+    zero, and whether all other masks of the word's chunk become zero (``fresh``). Of what is not valid no bank takes
+    anything."""
     c = configuration
     return data.StructLayout({
         "word": (c.activation_depth - 1).bit_length(),
         "banks": c.simd,
+        "changes": 1,
         "values": data.ArrayLayout(signed(c.act_bits), c.simd),
         "nonzero": c.simd,
         "fresh": 1,
@@ -91,6 +93,7 @@ class Packer(wiring.Component):
             after.eq(word_low + ends),
             self.done.eq(moved & Mux(passing, passed & ending, run.last & ~trails)),
             write.word.eq(word),
+            write.changes.eq(~passing & run.write),
             write.fresh.eq((passing | run.write) & opens),
         ]
         for j in range(c.simd):

@@ -86,7 +86,8 @@ class WordPacker(wiring.Component):
             passed.eq(left == 1),
             self.done.eq(moved & Mux(passing, passed & ending, run.last & ~place.trail.any())),
             write.word.eq(word),
-            write.banks.eq((passing | (self.run.valid & run.write)).replicate(len(write.banks))),
+            write.changes.eq(passing | (self.run.valid & run.write)),
+            write.banks.eq(write.changes.replicate(len(write.banks))),
             *(bank.eq(Mux(passing, 0, value)) for bank, value in zip(write.values, run.values, strict=True)),
         ]
         # To load or to count: adding or subtracting the bit that chooses puts both into the cells of the carry chain.

@@ -60,6 +60,7 @@ class PackerPlaces(Property):
         moved = p.write.valid & p.write.ready
         turn = Cat(step == j // GROUP for j in range(c.simd))
         always(m, implies(write.banks != 0, p.write.valid), write.nonzero & ~write.banks == 0)
+        always(m, write.changes == write.banks.any())
         always(m, implies(moved, write.banks == Mux(taken & run.write, turn, 0)))
         always(m, implies(taken, moved), implies(taken & run.write, write.word == word))
         for j in range(c.simd):

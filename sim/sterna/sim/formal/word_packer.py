@@ -85,7 +85,7 @@ class WordPackerPlaces(Property):
         free(m, p.begin, p.place, p.run.valid, run, p.write.ready)
         taken = p.run.valid & p.run.ready
         moved = p.write.valid & p.write.ready
-        wrote = moved & write.banks.any()
+        wrote = moved & write.changes
 
         open_, under_way = Signal(), Signal()
         word = Signal.like(write.word)  # of the next that is taken; then behind the run's end
@@ -105,6 +105,7 @@ class WordPackerPlaces(Property):
 
         always(m, implies(taken, moved), implies(moved, under_way))
         always(m, implies(moved, write.banks == (~taken | run.write).replicate(len(write.banks))))
+        always(m, write.changes == write.banks.any())
         always(m, implies(write.banks != 0, p.write.valid), implies(wrote, write.word == following))
         always(m, implies(taken & run.write, write.word == word))
         for value, given_value in zip(write.values, run.values, strict=True):
