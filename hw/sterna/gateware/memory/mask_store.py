@@ -15,9 +15,9 @@ WRITERS = 2
 
 
 def mask_write(configuration: Configuration) -> data.StructLayout:
-    """Masks of one activation word: those that are ``nonzero`` become one; with ``fresh`` all others of its chunk become
-    zero, else they stay; with neither ``changes`` nor ``fresh`` nothing does, and nothing is ``nonzero``. What is
-    ``fresh`` and ``nonzero`` is a chunk's first word. ``writer``: whose write it is."""
+    """Masks of one activation word: those that are ``nonzero`` become one; with ``fresh`` all others of its chunk
+    become zero, else they stay; with neither ``changes`` nor ``fresh`` nothing does, and nothing is ``nonzero``. What
+    is ``fresh`` and ``nonzero`` is a chunk's first word. ``writer``: whose write it is."""
     return data.StructLayout({
         "word": (configuration.activation_depth - 1).bit_length(),
         "changes": 1,

@@ -28,9 +28,9 @@ def run_place(configuration: Configuration) -> data.StructLayout:
 
 
 def bank_write(configuration: Configuration) -> data.StructLayout:
-    """One word's worth of writes: ``banks`` that take their value and whether there are such (``changes``), which of these are not
-    zero, and whether all other masks of the word's chunk become zero (``fresh``). Of what is not valid no bank takes
-    anything."""
+    """One word's worth of writes: ``banks`` that take their value and whether there are such (``changes``), which of
+    these are not zero, and whether all other masks of the word's chunk become zero (``fresh``). Of what is not valid no
+    bank takes anything."""
     c = configuration
     return data.StructLayout({
         "word": (c.activation_depth - 1).bit_length(),
