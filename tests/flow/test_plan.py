@@ -47,7 +47,7 @@ def test_memories_that_a_configuration_wants_in_look_up_tables_ask_for_it(monkey
     assert asking(masks_in=Primitive.LUT) == masks
     assert len(asking(2, masks_in=Primitive.LUT)) == 4
     assert sorted(asking(masks_in=Primitive.LUT, parameters_in=Primitive.LUT)) == [*masks, *parameters]
-    assert asking(link_in=Primitive.LUT) == ["accelerator.endpoint"]
+    assert asking(pool_in=Primitive.LUT) == [f"{core}pool.maxima"]
 
 
 def test_the_digest_follows_the_design_the_board_and_the_tools(monkeypatch: pytest.MonkeyPatch) -> None:

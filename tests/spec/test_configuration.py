@@ -81,7 +81,7 @@ def test_the_digest_covers_every_parameter_but_those_of_the_build_alone():
     build_only = {
         "name": "another", "read_latency": 2, "output_queue": 2,
         "weights_in": Primitive.SPRAM, "activation_masks_in": Primitive.BITS, "masks_in": Primitive.LUT,
-        "parameters_in": Primitive.LUT, "link_in": Primitive.LUT, "activations_in": Primitive.SPRAM,
+        "parameters_in": Primitive.LUT, "pool_in": Primitive.LUT, "activations_in": Primitive.SPRAM,
     }  # fmt: skip
     assert {field.name for field in dataclasses.fields(Configuration)} == {*build_only, *other}
     assert set(build_only) == set(BUILD_ONLY)

@@ -49,7 +49,7 @@ HELD_IN: dict[str, tuple[Primitive, ...]] = {
     "activation_masks_in": (Primitive.BLOCK, Primitive.BITS),
     "masks_in": (Primitive.BLOCK, Primitive.LUT),
     "parameters_in": (Primitive.BLOCK, Primitive.LUT),
-    "link_in": (Primitive.BLOCK, Primitive.LUT),
+    "pool_in": (Primitive.BLOCK, Primitive.LUT),
 }
 """Fields that say what holds words, and what they may be."""
 
@@ -108,8 +108,8 @@ class Configuration:
     """What holds the block masks: ``BLOCK`` or ``LUT``."""
     parameters_in: Primitive = Primitive.BLOCK
     """What holds the parameters: ``BLOCK`` or ``LUT``."""
-    link_in: Primitive = Primitive.BLOCK
-    """What holds the link's registers and the block that it sends: ``BLOCK`` or ``LUT``."""
+    pool_in: Primitive = Primitive.BLOCK
+    """What holds the maxima of max-pooling: ``BLOCK`` or ``LUT``."""
     read_latency: int = 1
     """Cycles from an address to an activation, a block or masks: 1, or 2 with registers behind these memories, for
     parts whose block RAM is slow to its outputs (decision 0016)."""
@@ -221,7 +221,7 @@ STANDARD = {
         Configuration(
             name="ecp5-25", simd=8, pe=32, requantisers=2, act_bits=8, acc_bits=18, weight_depth=512,
             mask_depth=256, activation_depth=8192, parameter_depth=256, program_depth=512,
-            masks_in=Primitive.LUT, parameters_in=Primitive.LUT, link_in=Primitive.LUT, read_latency=2,
+            masks_in=Primitive.LUT, parameters_in=Primitive.LUT, pool_in=Primitive.LUT, read_latency=2,
         ),
         Configuration(
             name="ecp5-45", simd=8, pe=16, requantisers=2, act_bits=8, acc_bits=18, weight_depth=2048,

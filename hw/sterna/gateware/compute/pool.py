@@ -35,7 +35,7 @@ class MaxPool(wiring.Component):
         group = self.activations.payload
         flags = group.flags
         values = data.ArrayLayout(group.values[0].shape(), c.requantisers)
-        m.submodules.maxima = maxima = Ram(shape=values, depth=c.pool_depth)
+        m.submodules.maxima = maxima = Ram(shape=values, depth=c.pool_depth, primitive=c.pool_in)
 
         # Address: goes on through a pixel's groups, and back to the window's first unless its column ends.
         index = Signal((c.pool_depth - 1).bit_length())

@@ -199,15 +199,11 @@ class LinkProcessor(wiring.Component):
         self._ring_data = read.data
 
     def _build_work(self, m: Module) -> None:
-        # Of look-up tables the address waits in flip-flops, and not the word: the way from the program's memory, which
-        # is slow, ends there. That takes a memory which gives what is being written.
-        primitive = self.configuration.link_in
-        waits = primitive is Primitive.LUT
         m.submodules.work = work = memory.Memory(
-            shape=8, depth=WORK_DEPTH, init=self.work, attrs=attributes(primitive, transparent=waits)
+            shape=8, depth=WORK_DEPTH, init=self.work, attrs=attributes(Primitive.BLOCK)
         )
         write = work.write_port()
-        read = work.read_port(transparent_for=[write] if waits else ())
+        read = work.read_port()
         acts = self._acts
         in_block = acts[Action.STORE_BLOCK]
         m.d.comb += [

@@ -24,11 +24,10 @@ class WritePort(wiring.Signature):
         super().__init__({"enable": Out(1), "address": Out((depth - 1).bit_length()), "data": Out(shape)})
 
 
-def attributes(primitive: Primitive, *, transparent: bool = False) -> dict[str, int | str]:
-    """Of a memory that lies in ``BLOCK`` or ``LUT``. ``transparent``: its read ports give what is being written."""
+def attributes(primitive: Primitive) -> dict[str, int | str]:
+    """Of a memory that lies in ``BLOCK`` or ``LUT``."""
     # Without the first, yosys builds what block RAM does not do: the old value when read and written at once.
-    style = {"ram_style": "distributed"} if primitive is Primitive.LUT else {}
-    return ({} if transparent else {"no_rw_check": 1}) | style
+    return {"no_rw_check": 1} | ({"ram_style": "distributed"} if primitive is Primitive.LUT else {})
 
 
 class Ram(wiring.Component):
