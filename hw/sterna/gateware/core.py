@@ -42,7 +42,7 @@ class Core(wiring.Component):
     in ``trit5`` are decoded between their memory and the lanes, in the same cycle: two more LUT levels before the
     products, 14 LUT4 a byte on iCE40, no flip-flop.
 
-    Flow: blocks of ``write`` wait while the pipeline holds, with others at the memories' outputs; an activation of
+    Flow: offers are not taken back, by whoever makes them. Blocks of ``write`` wait while the pipeline holds, with others at the memories' outputs; an activation of
     ``inputs`` takes two cycles, and gives way to the requantiser at the banks' write ports; ``starts`` is taken when
     idle; a read is answered two cycles after it is taken, one at a time.
     """
@@ -271,16 +271,16 @@ class Core(wiring.Component):
 
         # A burst from the link is a run of one row. Each activation stands for a cycle before the packer sees it: in
         # the first one's the run begins, and that it is not zero, which has a long way to the masks, is in a flip-flop.
-        burst, stood, nonzero = self.inputs.payload, Signal(), Signal()
+        burst, stood, some = self.inputs.payload, Signal(), Signal()
         stays = self.inputs.valid & ~self.inputs.ready
-        m.d.sync += [stood.eq(stays), nonzero.eq(stays & burst.value.any())]
+        m.d.sync += [stood.eq(stays), some.eq(stays & burst.value.any())]
         m.d.comb += [
             inputs.begin.eq(self.inputs.valid & burst.first & ~stood),
             inputs.place.word.eq(burst.word),
             inputs.run.valid.eq(stood),
             self.inputs.ready.eq(inputs.run.ready & stood),
             inputs.run.payload.values[0].eq(burst.value),
-            inputs.run.payload.nonzero.eq(nonzero),
+            inputs.run.payload.nonzero.eq(some),
             inputs.run.payload.write.eq(stood),
             inputs.run.payload.last.eq(burst.last),
         ]

@@ -94,17 +94,18 @@ class Scanner(wiring.Component):
         m.d.comb += whole.eq(busy & ~half)
         # The pace of the feeders comes late, so that all registers are enabled by what would be with it and without.
         ready = self.chunks.ready
-        names = "rewinds", "counts", "moves", "turns"
-        rewinds, counts, moves, turns = (Signal(name=name, attrs=KEPT) for name in names)
+        names = "rewinds", "counts", "moves", "turns", "ends"
+        rewinds, counts, moves, turns, ends = (Signal(name=name, attrs=KEPT) for name in names)
         m.d.comb += [
             rewinds.eq(~busy & self.outputs.valid & request.rewind),
             counts.eq(rewinds | whole),
             moves.eq(~busy | whole),
             turns.eq(~busy | (whole & row_end)),
+            ends.eq(whole & row_end & last_row),
             self.outputs.ready.eq(~busy),
             self.activation_masks.enable.eq(busy & ready),
             self.activation_masks.address.eq(word[OFFSET_BITS:] + (unaligned & ~half)),
-            self.block_masks.enable.eq(whole & ready),
+            self.block_masks.enable.eq(busy & ready),
             self.block_masks.address.eq(mask_pointer),
         ]
         # Registers that load or count: subtracting the bit that chooses puts both into the cells of the carry chain.
@@ -112,19 +113,14 @@ class Scanner(wiring.Component):
         start = Signal.like(word)  # of the next row
         lower, upper = word[:OFFSET_BITS], word[OFFSET_BITS:]
         m.d.comb += [on.eq(busy & ~row_end), start.eq(Mux(busy, row_word + pitch, request.word))]
+        m.d.sync += busy.eq(Mux(busy, ~(ready & ends), self.outputs.valid))
         with m.If(~busy):
             m.d.sync += [
-                busy.eq(self.outputs.valid),
-                rewind.eq(request.rewind),
                 chunks.eq(request.chunks),
                 single.eq(request.chunks == 0),
                 tail.eq(request.tail),
                 pitch.eq(request.pitch),
             ]
-        with m.If(whole & ready):
-            m.d.sync += rewind.eq(0)
-            with m.If(row_end & last_row):
-                m.d.sync += busy.eq(0)
         # Without a reset and an enable, which synthesis would make of `turns` and a row's second cycle: two cells more
         # behind what comes late.
         begins_half = Signal()
@@ -134,6 +130,7 @@ class Scanner(wiring.Component):
             m.d.sync += mask_pointer.eq(Mux(busy, mask_pointer - busy.replicate(len(mask_pointer)), self.first_mask))
         with m.If(Mux(ready, moves, ~busy)):
             m.d.sync += [
+                rewind.eq(~busy & request.rewind),
                 upper.eq(Mux(on, upper - on.replicate(len(upper)), start[OFFSET_BITS:])),
                 chunks_left.eq(
                     Mux(on, chunks_left + on.replicate(len(chunks_left)), Mux(busy, chunks, request.chunks))
