@@ -118,7 +118,10 @@ def test_a_float_model_of_another_seed_or_number_of_threads_is_another(changed: 
 
 def test_float_models_are_kept_in_one_place(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="a run with a checkpoint keeps its float models there"):
-        train(QUICK, checkpoint=tmp_path / "run", floats=tmp_path, progress=lambda _: pytest.fail("trained"))
+        train(
+            QUICK, checkpoint=tmp_path / "a" / "run", floats=tmp_path / "b", progress=lambda _: pytest.fail("trained")
+        )
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("other", ["seed", "preset", "threads"])

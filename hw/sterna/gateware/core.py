@@ -42,9 +42,10 @@ class Core(wiring.Component):
     in ``trit5`` are decoded between their memory and the lanes, in the same cycle: two more LUT levels before the
     products, 14 LUT4 a byte on iCE40, no flip-flop.
 
-    Flow: offers are not taken back, by whoever makes them. Blocks of ``write`` wait while the pipeline holds, with others at the memories' outputs; an activation of
-    ``inputs`` takes two cycles, and gives way to the requantiser at the banks' write ports; ``starts`` is taken when
-    idle; a read is answered two cycles after it is taken, one at a time.
+    Flow: offers are not taken back, by whoever makes them. Blocks of ``write`` wait while the pipeline holds, with
+    others at the memories' outputs; an activation of ``inputs`` takes two cycles, and gives way to the requantiser at
+    the banks' write ports; ``starts`` is taken when idle; a read is answered two cycles after it is taken, one at a
+    time.
     """
 
     def __init__(self, *, configuration: Configuration):

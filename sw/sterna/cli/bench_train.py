@@ -29,7 +29,9 @@ def train_row(
     ] = None,
     floats: Annotated[
         Path | None,
-        typer.Option(help="Folder of float models: each is trained once for all rows that begin with the same one."),
+        typer.Option(
+            help="Folder of float models: each is trained once for all rows that begin with it. Of one release only."
+        ),
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data sets, before $STERNA_DATA.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -17,6 +17,12 @@ Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
+def one_place(checkpoint: str | Path | None, floats: str | Path | None) -> None:
+    """Raises :class:`ConfigurationError` if float models would be kept in both."""
+    if checkpoint is not None and floats is not None:
+        raise ConfigurationError("a run with a checkpoint keeps its float models there; leave out one of both")
+
+
 def run_name(preset: object, seed: int, threads: int, device: torch.device) -> str:
     """Everything that a run's bytes depend on."""
     return f"{preset!r}, seed {seed}, {threads} threads on {device}, torch {torch.__version__}"
@@ -47,12 +53,9 @@ class Run:
 
     def of_floats(self, folder: str | Path | None, name: str) -> "Run":
         """The run in which float models are trained: this one without a folder, else one of that name, whose checkpoint
-        in the folder serves every run that begins the same. Raises :class:`ConfigurationError` for a run that has a
-        checkpoint too."""
+        in the folder serves every run that begins the same."""
         if folder is None:
             return self
-        if self._file is not None:
-            raise ConfigurationError("a run with a checkpoint keeps its float models there; leave out one of both")
         file = Path(folder) / f"float-{hashlib.sha256(name.encode()).hexdigest()[:16]}.safetensors"
         return Run(name, self._generator, file, self._note)
 

@@ -19,7 +19,7 @@ from sterna.spec.errors import ConfigurationError
 from sterna.spec.network import IntegerNetwork
 from sterna.train.progress import Progress
 from sterna.train.reproducible import chosen_device, reproducible
-from sterna.train.run import Run, run_name
+from sterna.train.run import Run, one_place, run_name
 from sterna.train.snapping import snapping
 from sterna.train.text_presets import EPOCH, TextPreset
 from sterna.train.transformer import QuantisedTransformer, export_transformer, prepare_transformer
@@ -58,6 +58,7 @@ def train_text(
     device: str | None = None,
 ) -> TextResult:
     """Trains on random windows of the training piece; everything else as :func:`sterna.train.train`."""
+    one_place(checkpoint, floats)
     text = load_text(preset.text, data_dir)
     length, most = preset.topology.context + 1, min(len(text.train), len(text.test))
     if length > most:

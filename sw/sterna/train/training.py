@@ -19,7 +19,7 @@ from sterna.train.phases import shuffled
 from sterna.train.presets import Preset, preset_named
 from sterna.train.progress import Progress
 from sterna.train.reproducible import chosen_device, reproducible
-from sterna.train.run import Batches, Run, run_name
+from sterna.train.run import Batches, Run, one_place, run_name
 from sterna.train.snapping import snapping
 
 CHUNK = 500
@@ -86,12 +86,13 @@ def train(
     the same machine, torch release and number of ``threads``. ``data_dir``: see :func:`sterna.data.load`. ``progress``
     is called after each epoch. ``checkpoint``: a file that is written after each epoch, and from which, if it is there,
     training goes on to the same bytes; ``progress`` hears of the earlier epochs again. ``floats``: a folder where float
-    models are kept, and from which they are taken, to the same bytes, by every run whose own would be the same; not
-    beside a ``checkpoint``. ``device``: ``cpu`` or ``cuda``,
-    by default a GPU if there is one. Held-out images are used for the accuracies alone.
+    models are kept, and from which they are taken, to the same bytes, by every run of this release whose own would be
+    the same; not beside a ``checkpoint``. ``device``: ``cpu`` or ``cuda``, by default a GPU if there is one. Held-out
+    images are used for the accuracies alone.
     Raises :class:`DivergedError` naming the step and, before any training, ``DataError``, ``ConfigurationError`` and,
     for a checkpoint that is none and a topology that cannot be quantised, ``ModelError``.
     """
+    one_place(checkpoint, floats)
     chosen = preset_named(preset) if isinstance(preset, str) else preset
     dataset = load(chosen.dataset, data_dir)
     where = chosen_device(device)
