@@ -123,9 +123,13 @@ class Scanner(wiring.Component):
             ]
         # Without a reset and an enable, which synthesis would make of `turns` and a row's second cycle: two cells more
         # behind what comes late.
-        begins_half = Signal()
-        m.d.comb += begins_half.eq(start[:OFFSET_BITS].any() & c.activation_skip)
-        m.d.sync += half.eq((ready & turns & begins_half) | (~ready & ((busy & half) | (~busy & begins_half))))
+        begins_half, half_moving, half_held = Signal(), Signal(attrs=KEPT), Signal(attrs=KEPT)
+        m.d.comb += [
+            begins_half.eq(start[:OFFSET_BITS].any() & c.activation_skip),
+            half_moving.eq(turns & begins_half),
+            half_held.eq((busy & half) | (~busy & begins_half)),
+        ]
+        m.d.sync += half.eq((ready & half_moving) | (~ready & half_held))
         with m.If(Mux(ready, counts, rewinds)):
             m.d.sync += mask_pointer.eq(Mux(busy, mask_pointer - busy.replicate(len(mask_pointer)), self.first_mask))
         with m.If(Mux(ready, moves, ~busy)):
