@@ -42,7 +42,7 @@ def test_a_machine_that_executes_the_image_gives_what_golden_gives(seed: int, sl
         for index, segment in enumerate(image.segments):
             for section in segment.sections:
                 assert machine.write(section.region, section.address, section.data)
-            machine.run(image.ops[image.first_op(index)].entry, offset, 0, segment.ops)
+            machine.run(image.ops[image.first_op(index)].entry, offset, segment.ops)
         for name in network.outputs:
             parts = [
                 place.layout.gather(machine.get(place.word + offset, place.layout.words * configuration.simd))

@@ -10,10 +10,11 @@ from sterna.sim.configurations import random_configuration
 from sterna.sim.networks import random_images, random_network
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.network import IntegerNetwork, Layer, Plane
+from sterna.spec.skips import NO_SKIPS, Skips
 
 
 def naive_cycles(
-    network: IntegerNetwork, layer: Layer, plane: Plane, source: np.ndarray, c: Configuration, skips: dict[str, bool]
+    network: IntegerNetwork, layer: Layer, plane: Plane, source: np.ndarray, c: Configuration, skips: Skips
 ) -> int:
     """Cycles of one plane of a layer on one image: window rows one by one, in the banks where they lie; all of them as
     one run where each is a whole row in memory."""
@@ -56,9 +57,9 @@ def naive_cycles(
                             yy = y * plane.stride[0] - plane.padding[0] + i
                             xx = x * plane.stride[1] - plane.padding[2] + j
                             active = 0 <= yy < rows and 0 <= xx < columns and channel < channels
-                            active = active and bool(source[yy, xx, channel])
-                            active |= not skips["activation_skip"]
-                            issued[bank, position // CHUNK] += active and (block or not skips["block_skip"])
+                            active = active and (bool(source[yy, xx, channel]) or not skips.activations)
+                            active |= raw and not skips.activations  # with the zeros around it
+                            issued[bank, position // CHUNK] += active and (block or not skips.blocks)
                     for bank in range(c.simd):
                         feeders[bank] += int(np.maximum(issued[bank], 1).sum())
                 total += max(*feeders, c.pe // c.requantisers, 0)
@@ -72,8 +73,8 @@ def test_cycles_are_those_of_feeders_that_meet_at_each_output(seed: int) -> None
     network = random_network(rng, c, layers=3, kinds=("conv", "depthwise", "digits", "grouped"))
     images = random_images(rng, network, 2)
     tensors = trace(network, images)
-    skips = {"activation_skip": bool(seed & 1), "block_skip": True}
-    estimate = model_cycles(network, c, images, **skips)
+    skips = Skips(activations=bool(seed & 1))
+    estimate = model_cycles(network, c, images, skips)
     for layer in network.layers:
         cycles = sum(
             naive_cycles(network, layer, plane, image, c, skips)
@@ -90,7 +91,7 @@ def test_without_skips_every_position_is_issued() -> None:
     network = random_network(rng, c, layers=1, kinds=("dense",))
     (layer,) = network.layers
     images = random_images(rng, network, 1)
-    estimate = model_cycles(network, c, images, activation_skip=False, block_skip=False)
+    estimate = model_cycles(network, c, images, NO_SKIPS)
     outputs, *window = layer.planes[0].trits.shape
     height, width, depth = network.input.shape
     whole = width * depth % c.simd == 0

@@ -10,7 +10,6 @@ from sterna.accelerator import Accelerator
 from sterna.sim.bench import run_bench
 from sterna.sim.configurations import VERIFIED
 from sterna.spec.configuration import Configuration
-from sterna.spec.frames import StartFlag
 
 SMALL = Configuration(
     name="small", simd=4, pe=8, weight_depth=512, mask_depth=64, activation_depth=256, parameter_depth=128,
@@ -50,8 +49,7 @@ def test_networks_of_every_kind_of_layer_equal_golden_under_random_stalls(seed: 
 def test_two_cores_take_half_the_cycles_of_one_where_the_link_is_fast_enough(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     given = {"configuration": asdict(CORES), "seed": 5, "stalls": 0.0, "widths": [24, 256, 224, 10], "density": 0.25,
-             "images": 16, "flags": int(StartFlag.NO_ACTIVATION_SKIP | StartFlag.NO_BLOCK_SKIP),
-             "behind": CORES.cores, "report": str(report)}  # fmt: skip
+             "images": 16, "skips": False, "behind": CORES.cores, "report": str(report)}  # fmt: skip
     run_bench(Accelerator(configuration=CORES), BENCH, name="accelerator", seed=5, parameters=given,
               testcase="a_batch_is_timed")  # fmt: skip
     found = json.loads(report.read_text())

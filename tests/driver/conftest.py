@@ -91,9 +91,9 @@ def slots_taken(monkeypatch: pytest.MonkeyPatch) -> Callable[[Device], list[int]
         slots: list[int] = []
         submit_run = device._submit_run
 
-        def note(image: Image, slot: int, flags: int, **options: Any) -> None:
+        def note(image: Image, slot: int, **options: Any) -> None:
             slots.append(slot)
-            submit_run(image, slot, flags, **options)
+            submit_run(image, slot, **options)
 
         monkeypatch.setattr(device, "_submit_run", note)
         return slots

@@ -22,6 +22,7 @@ from sterna.spec.errors import (
 from sterna.spec.frames import MAX_RESULT, Status
 from sterna.spec.image import Image
 from sterna.spec.network import IntegerNetwork
+from sterna.spec.skips import ALL_SKIPS, NO_SKIPS, Skips
 
 Images = npt.NDArray[np.float64]
 MakeNetwork = Callable[..., IntegerNetwork]
@@ -44,29 +45,31 @@ def test_inference_equals_golden(device: Device, network: IntegerNetwork, images
 def test_skips_do_not_change_results(
     device: Device, network: IntegerNetwork, images: Images, activation_skip: bool, block_skip: bool
 ) -> None:
-    device.load(network)
-    got = device.infer(images, activation_skip=activation_skip, block_skip=block_skip)
-    assert np.array_equal(got, network.predict(images))
+    device.load(network, skips=Skips(activation_skip, block_skip))
+    assert np.array_equal(device.infer(images), network.predict(images))
     counters = device.counters()
-    assert counters.stored < counters.positions
-    if not activation_skip:
-        assert counters.issued == (counters.stored if block_skip else counters.positions)
-    elif block_skip:
-        assert counters.issued == counters.stored - counters.skipped_activations < counters.stored
-    else:
-        assert counters.issued < counters.positions == counters.stored + counters.skipped_blocks
+    assert (counters.skipped_blocks > 0) == block_skip
+    assert (counters.skipped_activations > 0) == activation_skip
+    assert counters.issued + counters.skipped_activations + counters.skipped_blocks == counters.positions
 
 
-def test_what_always_skips_zero_blocks_is_not_asked_to_issue_them(network: IntegerNetwork, images: Images) -> None:
+def test_what_issues_all_activations_does_so_with_each_kind_of_image(network: IntegerNetwork, images: Images) -> None:
     configuration = dataclasses.replace(STANDARD["icebreaker"], name="whole", activation_skip=False)
     device = Device(Emulator(configuration), configuration=configuration)
-    device.load(network)
-    for call, given in ((device.infer, images), (device.trace, images[0]), (device.profile, images[0])):
-        with pytest.raises(InputError, match=r"^block_skip is False, but whole issues no zero blocks$"):
-            call(given, block_skip=False)
-    assert np.array_equal(device.infer(images, activation_skip=False), network.predict(images))
-    counters = device.counters()
-    assert counters.issued == counters.stored < counters.positions
+    for skips in (ALL_SKIPS, Skips(activations=False), NO_SKIPS):
+        device.load(network, skips=skips)
+        before = device.counters()
+        assert np.array_equal(device.infer(images), network.predict(images))
+        counters = device.counters() - before
+        assert counters.issued == counters.stored
+        assert (counters.stored < counters.positions) == skips.blocks
+
+
+def test_an_image_takes_no_skips(device: Device, network: IntegerNetwork) -> None:
+    image = compile_network(network, device.configuration)
+    with pytest.raises(InputError, match=r"^an image cannot be loaded with no skip; give them to compile_network$"):
+        device.load(image, skips=NO_SKIPS)
+    assert device.image is None
 
 
 def test_several_outputs_come_as_a_tuple(device: Device, make_network: MakeNetwork) -> None:
@@ -250,7 +253,8 @@ def test_profile_adds_up_to_a_run(device: Device, network: IntegerNetwork, image
     assert [row.op for row in rows] == ["layer1", "layer2"]
     assert sum((row.counters for row in rows), Counters()) == dataclasses.replace(run, good_frames=0)
     assert all(row.counters.positions > 0 for row in rows)
-    dense = device.profile(images[0], activation_skip=False, block_skip=False)
+    device.load(network, skips=NO_SKIPS)
+    dense = device.profile(images[0])
     assert all(row.counters.issued == row.counters.positions for row in dense)
 
 

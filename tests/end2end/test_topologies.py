@@ -20,6 +20,7 @@ from sterna.sim.configurations import CONVOLUTIONAL, simulated
 from sterna.sim.device import open_simulation
 from sterna.spec.model_file import network_from_bytes, network_to_bytes
 from sterna.spec.network import InputSpec, IntegerNetwork, Shape
+from sterna.spec.skips import ALL_SKIPS, NO_SKIPS, Skips
 from sterna.train import Autoencoder, Cnn, DsCnn, Mlp, ResNet8, Topology
 
 INT8 = LayerRecipe(weights="digits5")
@@ -142,10 +143,10 @@ def test_every_tensor_of_golden_is_the_torch_models_and_answers_differ(trained: 
     assert len(np.unique(golden[output], axis=0)) > len(trained.images) / 2, "equal answers would say little"
 
 
-@pytest.mark.parametrize("skips", [True, False], ids=["with skips", "without"])
-def test_the_verilated_accelerator_gives_goldens_outputs(trained: Trained, device: Device, skips: bool) -> None:
-    outputs = device.infer(trained.images, activation_skip=skips, block_skip=skips)
-    assert np.array_equal(outputs, trained.network.predict(trained.images))
+@pytest.mark.parametrize("skips", [NO_SKIPS, ALL_SKIPS], ids=str)
+def test_the_verilated_accelerator_gives_goldens_outputs(trained: Trained, device: Device, skips: Skips) -> None:
+    device.load(trained.network, skips=skips)
+    assert np.array_equal(device.infer(trained.images), trained.network.predict(trained.images))
 
 
 def test_every_tensor_on_the_device_is_goldens(trained: Trained, device: Device) -> None:

@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from sterna.sim.configurations import simulated
 from sterna.sim.device import open_simulation
 from sterna.spec.model_file import load_network, save_network
 from sterna.spec.network import IntegerNetwork
+from sterna.spec.skips import ALL_SKIPS, NO_SKIPS, Skips
 from sterna.train import ByteTransformer, QuantisedTransformer, export_transformer, prepare_transformer
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "transformer.md"
@@ -74,17 +74,18 @@ def test_a_few_steps_of_training_lower_the_loss(trained: tuple[QuantisedTransfor
     assert np.mean(losses[-3:]) < 0.6 * losses[0]
 
 
-@pytest.mark.parametrize("skips", [True, False], ids=["with skips", "without"])
+@pytest.mark.parametrize("skips", [NO_SKIPS, ALL_SKIPS], ids=str)
 def test_logits_over_torch_golden_and_the_device_are_equal_bit_for_bit(
     trained: tuple[QuantisedTransformer, list[float]],
     files: tuple[IntegerNetwork, Transformer],
     device: Device,
-    skips: bool,
+    skips: Skips,
 ) -> None:
     network, host = files
+    device.load(network, skips=skips)
     text = np.frombuffer(TEXT[:64], np.uint8)[np.newaxis]
     golden = host.logits(text, network.linear)
-    on_device = host.logits(text, partial(device.linear, activation_skip=skips, block_skip=skips))
+    on_device = host.logits(text, device.linear)
     assert np.array_equal(on_device, golden)
     assert np.array_equal(host.logits(text, trained[0].core.linear), golden)
     assert (golden[0, :-1].argmax(axis=1) == text[0, 1:]).mean() > 0.3, "it has learned something to be equal about"

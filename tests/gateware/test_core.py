@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sterna.compiler import compile_network, model_cycles
+from sterna.compiler.compile import fit_report
 from sterna.driver.streaming import overlap
 from sterna.gateware.core import Core
 from sterna.golden import trace
@@ -14,9 +15,9 @@ from sterna.sim.checks.testbench import simulate
 from sterna.sim.configurations import random_configuration
 from sterna.sim.networks import random_dense, random_images, random_network, random_widths
 from sterna.spec.configuration import Configuration
-from sterna.spec.frames import StartFlag
 from sterna.spec.image import Section, word_bytes
 from sterna.spec.network import IntegerNetwork
+from sterna.spec.skips import ALL_SKIPS, NO_SKIPS, Skips
 
 
 def run_core(
@@ -24,12 +25,11 @@ def run_core(
     network: IntegerNetwork,
     images: np.ndarray,
     *,
-    activation_skip: bool,
-    block_skip: bool,
+    skips: Skips,
     rng: np.random.Generator,
 ) -> tuple[list[dict[str, np.ndarray]], dict[str, int]]:
     """Output tensors of one run an image, and counters; slots take turns, reads come at random while running."""
-    image = compile_network(network, configuration)
+    image = compile_network(network, configuration, skips)
     core = Core(configuration=configuration)
     outputs: list[dict[str, np.ndarray]] = []
     counters: dict[str, int] = {}
@@ -78,8 +78,7 @@ def run_core(
             await write(ctx, image.segments[0].sections)
             for index, segment in enumerate(image.segments):
                 ctx.set(core.starts.payload, {
-                    "entry": image.ops[image.first_op(index)].entry, "offset": offset,
-                    "no_activation_skip": not activation_skip, "no_block_skip": not block_skip, "ops": segment.ops,
+                    "entry": image.ops[image.first_op(index)].entry, "offset": offset, "ops": segment.ops,
                 })  # fmt: skip
                 ctx.set(core.starts.valid, 1)
                 await ctx.tick().until(core.starts.ready)
@@ -120,8 +119,9 @@ def test_outputs_and_counters_equal_golden_and_the_machine_on_random_networks(ki
     else:
         network = random_network(rng, configuration, layers=3)
     images = random_images(rng, network, 2).reshape(2, *network.input.shape)
-    skips = {"activation_skip": not seed & 1, "block_skip": not seed & 2}
-    outputs, counters = run_core(configuration, network, images, rng=rng, **skips)
+    dense_fits = fit_report(network, configuration, NO_SKIPS).fits
+    skips = Skips(activations=not seed & 1, blocks=not seed & 2 or not dense_fits)
+    outputs, counters = run_core(configuration, network, images, rng=rng, skips=skips)
     tensors = trace(network, images)
     for n in range(2):
         assert outputs[n].keys() == set(network.outputs)
@@ -131,22 +131,21 @@ def test_outputs_and_counters_equal_golden_and_the_machine_on_random_networks(ki
     classes = ("issue_cycles", "empty_cycles", "idle_cycles", "requantiser_stalls", "memory_stalls")
     assert counters["cycles"] == sum(counters[name] for name in classes)
     machine = Machine(configuration)
-    image = compile_network(network, configuration)
+    image = compile_network(network, configuration, skips)
     for section in image.sections:
         machine.write(section.region, section.address, section.data)
-    flags = (seed & 1) * StartFlag.NO_ACTIVATION_SKIP | (seed >> 1 & 1) * StartFlag.NO_BLOCK_SKIP
     for n in range(2):
         offset = n * image.slot_offset
         machine.put(image.input.word + offset, image.input.layout.scatter(tensors[network.input.name][n]))
         for index, segment in enumerate(image.segments):
             for section in segment.sections:
                 machine.write(section.region, section.address, section.data)
-            machine.run(image.ops[image.first_op(index)].entry, offset, flags, segment.ops)
+            machine.run(image.ops[image.first_op(index)].entry, offset, segment.ops)
     assert counters["stored"] == machine.stored
     assert counters["positions"] == machine.positions
     # Words that nothing has written hold no zeros for the machine and no set mask for the core, or the other way round;
-    # without block skips they are issued, as zero blocks.
-    if skips["block_skip"] or not skips["activation_skip"]:
+    # without block skips they are issued, with zero blocks.
+    if skips.blocks or not configuration.activation_skip:
         assert counters["issued"] == machine.issued
 
 
@@ -158,7 +157,7 @@ def test_weights_that_are_written_while_feeders_read_cost_cycles_and_change_noth
     )
     network = random_dense(rng, (96, 96, 96, 10), density=0.7)
     images = random_images(rng, network, 1).reshape(1, *network.input.shape)
-    (found,), counters = run_core(configuration, network, images, activation_skip=True, block_skip=True, rng=rng)
+    (found,), counters = run_core(configuration, network, images, skips=ALL_SKIPS, rng=rng)
     tensors = trace(network, images)
     assert all((tensor == tensors[name][0]).all() for name, tensor in found.items())
     assert counters["memory_stalls"] > 0
@@ -171,9 +170,9 @@ def test_cycles_follow_the_cycle_model() -> None:
     )
     network = random_dense(rng, (150, 90, 70), density=0.7)
     images = random_images(rng, network, 2)
-    for skips in ({"activation_skip": True, "block_skip": True}, {"activation_skip": False, "block_skip": False}):
-        _, counters = run_core(configuration, network, images, rng=np.random.default_rng(0), **skips)
-        modelled = 2 * model_cycles(network, configuration, images, **skips).total
+    for skips in (ALL_SKIPS, NO_SKIPS):
+        _, counters = run_core(configuration, network, images, rng=np.random.default_rng(0), skips=skips)
+        modelled = 2 * model_cycles(network, configuration, images, skips).total
         # what the model leaves out: descriptor, pipeline and drain of each op
         extra = counters["cycles"] - counters["memory_stalls"] - modelled
         assert 0 <= extra <= 2 * len(network.layers) * 36

@@ -1,6 +1,7 @@
 """The machine against naive sums, on programs laid out by hand."""
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,9 @@ from sterna.link.machine import Machine
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor, encode_program
 from sterna.spec.errors import EncodingError
-from sterna.spec.frames import StartFlag
 from sterna.spec.image import Region, pack_parameter
 from sterna.spec.layout import bank_rows, whole_chunks, words
+from sterna.spec.skips import ALL_SKIPS, Skips
 from sterna.spec.trits import TritCode
 
 Int64 = npt.NDArray[np.int64]
@@ -69,7 +70,9 @@ def random_case(c: Configuration, rng: np.random.Generator, height: int, width: 
     return Case(source, trits, multipliers, bias, shift, stride, expected)
 
 
-def load(machine: Machine, c: Configuration, case: Case, slotted: bool) -> tuple[int, int]:
+def load(
+    machine: Machine, c: Configuration, case: Case, slotted: bool, skips: Skips = ALL_SKIPS, entry: int = 5
+) -> tuple[int, int]:
     """Writes the op; returns where its output lies, and its width with the channels that fill requantiser groups."""
     outputs, kernel, _, depth = case.trits[0].shape
     width = case.source.shape[1]
@@ -80,7 +83,8 @@ def load(machine: Machine, c: Configuration, case: Case, slotted: bool) -> tuple
     for tile in range(tiles):
         some = slice(tile * c.pe, (tile + 1) * c.pe)
         for index, trits in enumerate(case.trits):
-            banked = bank_rows(trits[some].reshape(-1, kernel, kernel * depth).transpose(1, 0, 2), c.simd, c.pe)
+            rows = trits[some].reshape(-1, kernel, kernel * depth).transpose(1, 0, 2)
+            banked = bank_rows(rows, c.simd, c.pe, block_skip=skips.blocks)
             masks.append(banked.masks)
             for bank, its in zip(blocks, banked.blocks, strict=True):
                 bank.append(its)
@@ -109,8 +113,10 @@ def load(machine: Machine, c: Configuration, case: Case, slotted: bool) -> tuple
     op = OpDescriptor(
         planes=(plane,) * len(case.trits), last=True, tiles=tiles, width=case.expected.shape[1],
         height=case.expected.shape[0], tail_groups=tail_groups, destination=destination, minimum=-127, maximum=127,
+        keeps_zeros=not skips.activations,
     )  # fmt: skip
-    assert machine.write(Region.PROGRAM, 5, np.array(encode_program([op]), "<u2").tobytes())
+    assert machine.write(Region.PROGRAM, 0, bytes(2))  # says of what is put that zeros are skipped
+    assert machine.write(Region.PROGRAM, entry, np.array(encode_program([op]), "<u2").tobytes())
     return destination, (tiles - 1) * c.pe + tail_groups * c.requantisers
 
 
@@ -132,7 +138,7 @@ def test_an_op_gives_the_naive_sums_and_counts_its_slots(
     destination, channels = load(machine, c, case, slotted)
     offset = CHUNK if slotted else 0
     machine.put(offset, case.source.reshape(-1))
-    machine.run(5, CHUNK, 0 if slotted else StartFlag.SLOT, 0)
+    machine.run(5, CHUNK, 0)
     pixels = case.expected.shape[0] * case.expected.shape[1]
     got = machine.get(destination, pixels * channels).reshape(*case.expected.shape[:2], channels)
     assert (got[..., :outputs] == case.expected).all()
@@ -155,22 +161,25 @@ def test_an_op_gives_the_naive_sums_and_counts_its_slots(
 def test_skips_change_what_is_issued_but_not_what_is_computed() -> None:
     c = configuration()
     case = random_case(c, np.random.default_rng(3), 4, 4, 8, 2, 1, 9, 2, 0.5)
-    issued, results = {}, []
-    for flags in range(0, 8, 2):
+    counts, results = {}, []
+    for skips in itertools.product((True, False), repeat=2):
         machine = Machine(c)
-        destination, channels = load(machine, c, case, False)
+        destination, channels = load(machine, c, case, False, Skips(*skips), entry=0)
         machine.put(0, case.source.reshape(-1))
-        machine.run(5, 0, flags, 0)
-        issued[flags] = machine.issued, machine.stored, machine.positions
+        machine.run(0, 0, 0)
+        counts[skips] = machine.issued, machine.stored, machine.positions
         results.append(machine.get(destination, 9 * channels).tobytes())
+        # Of what an op writes zeros are kept too, but not what lies behind it.
+        written = machine._there[:, destination : destination + whole_chunks(words(9 * channels, c.simd))].T.reshape(-1)
+        values = machine.get(destination, len(written))
+        assert (written == ((values != 0) | (not skips[0]) & (np.arange(len(written)) < 9 * channels))).all()
     assert len(set(results)) == 1
-    no_activation, no_block = int(StartFlag.NO_ACTIVATION_SKIP), int(StartFlag.NO_BLOCK_SKIP)
-    _, stored, positions = issued[0]
-    assert all(counts[1:] == (stored, positions) for counts in issued.values())
-    assert issued[no_activation][0] == stored
-    assert issued[no_activation | no_block][0] == positions
-    assert issued[0][0] < stored
-    assert issued[0][0] < issued[no_block][0] < positions
+    (issued, stored, positions) = counts[True, True]
+    assert issued < stored < positions
+    assert counts[False, True] == (stored, stored, positions)
+    assert issued < counts[True, False][0] < positions
+    assert counts[True, False][1:] == (positions, positions)
+    assert counts[False, False] == (positions, positions, positions)
 
 
 @dataclass
@@ -180,13 +189,12 @@ class Walker:
     c: Configuration
     machine: Machine
     offset: int
-    flags: int
     issued: int = 0
     stored: int = 0
     positions: int = 0
 
     def __post_init__(self) -> None:
-        self.activations = self.machine._activations.copy()
+        self.activations, self.there = self.machine._activations.copy(), self.machine._there.copy()
         self.weight, self.mask, self.parameter = [0] * self.c.simd, 0, 0
 
     def run(self, ops: list[OpDescriptor]) -> None:
@@ -240,10 +248,9 @@ class Walker:
                     for bank in range(c.simd):
                         stored = bool(machine._masks[bank, self.mask % c.mask_depth] >> position & 1)
                         value = int(self.activations[bank, word])
-                        active = value != 0 or bool(self.flags & StartFlag.NO_ACTIVATION_SKIP)
                         self.positions += 1
                         self.stored += stored
-                        self.issued += active and (stored or bool(self.flags & StartFlag.NO_BLOCK_SKIP))
+                        self.issued += stored and bool(self.there[bank, word])
                         if stored:
                             sums += value * machine._weights[bank, self.weight[bank] % c.weight_depth].astype(np.int64)
                             self.weight[bank] += 1
@@ -253,13 +260,18 @@ class Walker:
     def write_back(self, op: OpDescriptor, written: list[list[int]]) -> None:
         c = self.c
         flat = [0] * (op.lead * c.simd)
+        there = [False] * len(flat)
         for index, values in enumerate(written):
             if index and index % (op.width // op.pool_width) == 0:
                 flat += [0] * (op.gap * c.simd)
+                there += [False] * (op.gap * c.simd)
             flat += values
+            there += [op.keeps_zeros or value != 0 for value in values]
         flat += [0] * (op.trail * c.simd)
         flat += [0] * (-len(flat) % (c.simd * CHUNK))  # masks go by the chunk
+        there += [False] * (len(flat) - len(there))
         first = op.destination + self.offset * op.slotted
+        self.there[:, first : first + len(flat) // c.simd] = np.array(there).reshape(-1, c.simd).T
         self.activations[:, first : first + len(flat) // c.simd] = np.array(flat, np.int8).reshape(-1, c.simd).T
 
 
@@ -280,7 +292,8 @@ def walks(draw: st.DrawFn, simd: int, pe: int, requantisers: int) -> list[OpDesc
         pool_width, pool_height = draw(st.integers(1, 3)), draw(st.integers(1, 3))
         whole = max(simd // requantisers, 1)
         ops.append(OpDescriptor(
-            planes=planes, last=index == count - 1, slotted=draw(st.booleans()), tiles=draw(st.integers(1, 2)),
+            planes=planes, last=index == count - 1, slotted=draw(st.booleans()),
+            keeps_zeros=draw(st.booleans()), tiles=draw(st.integers(1, 2)),
             width=pool_width * draw(st.integers(1, 3)), height=pool_height * draw(st.integers(1, 2)),
             tail_groups=draw(st.sampled_from(range(whole, pe // requantisers + 1, whole)) if pe % simd == 0
                              else st.just(pe // requantisers)),
@@ -308,12 +321,14 @@ def test_programs_of_any_fields_equal_the_walk_of_the_hardware(
     rng = np.random.default_rng(seed)
     machine._parameters = rng.integers(0, [9, 7, 1000], machine._parameters.shape)
     machine._activations *= rng.random(machine._activations.shape) < 0.5
+    machine._there = rng.random(machine._activations.shape) < 0.5
     assert machine.write(Region.PROGRAM, 5, np.array(encode_program(ops), "<u2").tobytes())
-    offset, flags = data.draw(st.sampled_from([(0, 0), (CHUNK, 0), (CHUNK, 2), (0, 4), (CHUNK, 6)]))
-    walker = Walker(c, machine, offset, flags)
+    offset = data.draw(st.sampled_from([0, CHUNK]))
+    walker = Walker(c, machine, offset)
     walker.run(ops)
-    machine.run(5, offset, flags, 0)
+    machine.run(5, offset, 0)
     assert (machine._activations == walker.activations).all()
+    assert (machine._there == walker.there).all()
     found = machine.issued, machine.stored, machine.positions
     assert found == (walker.issued, walker.stored, walker.positions)
 
@@ -333,7 +348,7 @@ def test_zeros_lie_around_the_rows_of_an_op() -> None:
     )  # fmt: skip
     machine.write(Region.PROGRAM, 0, np.array(encode_program([op]), "<u2").tobytes())
     machine.put(0, np.repeat(np.arange(1, 5, dtype=np.int8), 4))
-    machine.run(0, 0, 0, 0)
+    machine.run(0, 0, 0)
     assert machine.get(16, 4 * 17).reshape(-1, 4)[:, 0].tolist() == [0, 0, 0, 1, 2, 0, 3, 4, *[0] * 8, 99]
 
 
@@ -350,9 +365,9 @@ def test_an_op_that_writes_where_it_reads_is_an_error() -> None:
         machine.write(Region.PROGRAM, 0, np.array(encode_program([op]), "<u2").tobytes())
         if refused:
             with pytest.raises(EncodingError, match=r"^the op with destination 8 writes where it reads$"):
-                machine.run(0, 0, 0, 0)
+                machine.run(0, 0, 0)
         else:
-            machine.run(0, 0, 0, 0)
+            machine.run(0, 0, 0)
 
 
 def test_inputs_saturate_and_fill_their_last_chunk_with_zeros() -> None:
@@ -378,7 +393,7 @@ def test_a_program_without_end_is_an_error() -> None:
     endless = OpDescriptor(planes=(plane,), last=False, tiles=1, tail_groups=1, destination=8, minimum=0, maximum=1)
     machine.write(Region.PROGRAM, 0, np.array((endless.encode() * 10)[: c.program_depth], "<u2").tobytes())
     with pytest.raises(EncodingError, match="op descriptor cut short"):
-        machine.run(0, 0, 0, 0)
+        machine.run(0, 0, 0)
 
 
 def test_zero_ops_stand_for_256() -> None:
@@ -392,5 +407,5 @@ def test_zero_ops_stand_for_256() -> None:
     machine._run_op = lambda op, *_: ran.append(op)  # type: ignore[method-assign, assignment]
     for asked, done in ((0, 256), (255, 255), (1, 1)):
         ran.clear()
-        machine.run(0, 0, 0, asked)
+        machine.run(0, 0, asked)
         assert len(ran) == done

@@ -47,10 +47,10 @@ class ClockAndReset(wiring.Component):
         m.domains.lock = ClockDomain(async_reset=True, local=True)
         m.submodules.locked = ResetSynchronizer(~pll.locked, domain="lock")
         cycles = int(RESET_SECONDS * board.frequency)
-        timer = Signal(range(cycles + 1))
-        with m.If(timer != cycles):
+        timer = Signal((cycles - 1).bit_length() + 1)  # so many, or up to twice as many: until the top bit is set
+        with m.If(~timer[-1]):
             m.d.lock += timer.eq(timer + 1)
-        m.d.lock += self.reset.eq(timer != cycles)
+        m.d.lock += self.reset.eq(~timer[-1])
         m.d.comb += [ClockSignal("lock").eq(pll.clock), self.clock.eq(pll.clock)]
         return m
 

@@ -139,7 +139,10 @@ class Core(wiring.Component):
         m.d.comb += [
             program.enable.eq(loading | windows.enable),
             program.address.eq(Mux(loading, self.write.address, windows.address)),
-            program.data.eq(Mux(loading, self._written(WORD_BITS), windows.data)),
+            program.data.eq(self._written(WORD_BITS)),
+            program.data[: len(windows.data)].eq(
+                Mux(loading, self._written(WORD_BITS)[: len(windows.data)], windows.data)
+            ),
         ]
         m.d.comb += self.running.eq(sequencer.running)
         m.d.sync += sequencer.loading.eq(loading)
@@ -193,8 +196,6 @@ class Core(wiring.Component):
                 feeder.chunk.eq(self._chunk),
                 feeder.take.eq(take),
                 feeder.block_mask.eq(self._behind(m, ready, self._block_masks[j].read.data)),
-                feeder.no_activation_skip.eq(self._sequencer.no_activation_skip),
-                feeder.no_block_skip.eq(self._sequencer.no_block_skip),
                 feeder.first_block.eq(self._sequencer.first_block),
                 feeder.step.eq(self._step),
                 feeder.advance.eq(advance),
@@ -232,7 +233,7 @@ class Core(wiring.Component):
         for j, feeder in enumerate(self._feeders):
             gate = Signal(name=f"gate_{j}")
             with m.If(self._flow):
-                m.d.sync += gate.eq(feeder.read & feeder.present & self._front)
+                m.d.sync += gate.eq(feeder.read & self._front)
             m.submodules[f"decoder_{j}"] = decoder = BlockDecoder(code=c.weight_code, count=c.pe)
             m.d.comb += [
                 lanes.gates[j].eq(self._behind(m, self._flow, gate, reset_less=False)),
@@ -246,6 +247,7 @@ class Core(wiring.Component):
         sequencer = self._sequencer
         m.submodules.requantiser = requantiser = Requantiser(configuration=c)
         m.submodules.pool = pool = MaxPool(configuration=c)
+        m.d.comb += pool.keeps_zeros.eq(sequencer.keeps_zeros)
         outputs: Packer | WordPacker
         if c.activation_skip:
             m.submodules.output_packer = outputs = Packer(configuration=c, group=c.requantisers)
@@ -274,7 +276,7 @@ class Core(wiring.Component):
         # the first one's the run begins, and that it is not zero, which has a long way to the masks, is in a flip-flop.
         burst, stood, some = self.inputs.payload, Signal(), Signal()
         stays = self.inputs.valid & ~self.inputs.ready
-        m.d.sync += [stood.eq(stays), some.eq(stays & burst.value.any())]
+        m.d.sync += [stood.eq(stays), some.eq(stays & (burst.value.any() | sequencer.keeps_zeros))]
         m.d.comb += [
             inputs.begin.eq(self.inputs.valid & burst.first & ~stood),
             inputs.place.word.eq(burst.word),

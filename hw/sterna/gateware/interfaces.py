@@ -41,7 +41,7 @@ def input_activation(configuration: Configuration) -> data.StructLayout:
 
 def run_request() -> data.StructLayout:
     """Payload of the stream that starts runs; the core takes one when it is idle."""
-    return data.StructLayout({"entry": 16, "offset": 16, "no_activation_skip": 1, "no_block_skip": 1, "ops": 8})
+    return data.StructLayout({"entry": 16, "offset": 16, "ops": 8})
 
 
 def read_request(configuration: Configuration) -> data.StructLayout:

@@ -17,6 +17,7 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 
+from sterna.compiler.compile import fit_report
 from sterna.compiler.lowering import lower
 from sterna.driver import Counters, Device
 from sterna.golden import trace
@@ -26,9 +27,10 @@ from sterna.sim.coverage import CodeCoverage, read_points
 from sterna.sim.device import open_simulation
 from sterna.sim.networks import random_images, random_network
 from sterna.spec.configuration import Configuration
-from sterna.spec.errors import SternaError
+from sterna.spec.errors import FitError, SternaError
 from sterna.spec.image import Image
 from sterna.spec.network import IntegerNetwork
+from sterna.spec.skips import ALL_SKIPS, NO_SKIPS, Skips
 
 IMAGES = 3
 """Of each network: both slots, and one of them again; for each further core its two slots."""
@@ -41,24 +43,19 @@ LINGER = 50_000
 _CLASSES = ("issue_cycles", "empty_cycles", "idle_cycles", "requantiser_stalls", "memory_stalls")
 
 
-@dataclass(frozen=True)
-class Skips:
-    """Which zero-skips are on."""
-
-    activations: bool
-    blocks: bool
-
-    def __str__(self) -> str:
-        names = {(True, True): "both skips", (True, False): "activation skip", (False, True): "block skip"}
-        return names.get((self.activations, self.blocks), "no skip")
+SKIPS = (ALL_SKIPS, Skips(activations=False), Skips(blocks=False), NO_SKIPS)
 
 
-SKIPS = tuple(Skips(*both) for both in ((True, True), (False, True), (True, False), (False, False)))
+def skips_of(case: "Case") -> tuple[Skips, ...]:
+    """Those with which its network fits: all-zero blocks take memory."""
 
+    def fits(skips: Skips) -> bool:
+        try:
+            return fit_report(case.network, case.configuration, skips).fits
+        except FitError:
+            return False
 
-def skips_on(configuration: Configuration) -> tuple[Skips, ...]:
-    """Those that a device can run with."""
-    return SKIPS if configuration.activation_skip else SKIPS[:2]
+    return tuple(skips for skips in SKIPS if skips == ALL_SKIPS or fits(skips))
 
 
 @dataclass(frozen=True)
@@ -133,14 +130,13 @@ def run_case(case: Case, *, waves: Path | None = None, coverage: Path | None = N
 def check_device(device: Device, case: Case) -> Image:
     """Loads and infers; raises :class:`DifferenceError` naming the first tensor, element or counter that differs."""
     golden = trace(case.network, case.images)
-    image = device.load(case.network)
     emulated = Device(Emulator(case.configuration), configuration=case.configuration)
-    emulated.load(image)
     shown = case.seed % len(case.images)  # the image of which every tensor is read
-    _check_tensors(device, case, golden, shown, SKIPS[0])
-    for skips in skips_on(case.configuration):
+    for skips in reversed(skips_of(case)):  # the last with both, for what follows
+        image = device.load(case.network, skips=skips)
+        emulated.load(image)
         before, emulated_before = device.counters(), emulated.counters()
-        outputs = device.infer(case.images, activation_skip=skips.activations, block_skip=skips.blocks)
+        outputs = device.infer(case.images)
         for name, batch in zip(
             case.network.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=True
         ):
@@ -148,8 +144,9 @@ def check_device(device: Device, case: Case) -> Image:
                 if (batch[n].reshape(-1) != golden[name][n].reshape(-1)).any():
                     _check_tensors(device, case, golden, n, skips)  # any layer before it may be the one
                     raise DifferenceError(f"{skips}, image {n}: output {name} differs in a batch, but not by itself")
-        emulated.infer(golden[case.network.input.name], activation_skip=skips.activations, block_skip=skips.blocks)
+        emulated.infer(golden[case.network.input.name])
         _compare_counters(device.counters() - before, emulated.counters() - emulated_before, case, skips)
+    _check_tensors(device, case, golden, shown, ALL_SKIPS)
     _check_profile(device, case, shown)
     _check_layer(device, case, golden)
     return image
@@ -158,7 +155,7 @@ def check_device(device: Device, case: Case) -> Image:
 def _check_tensors(device: Device, case: Case, golden: dict[str, npt.NDArray[np.int8]], n: int, skips: Skips) -> None:
     """Every tensor of image ``n``, in the order in which they are computed."""
     one = case.images[n].reshape(case.network.input.shape)
-    found = device.trace(one, activation_skip=skips.activations, block_skip=skips.blocks)
+    found = device.trace(one)
     for name, tensor in found.items():
         _compare(f"{skips}, image {n}, layer {name}", tensor, golden[name][n])
 
@@ -210,7 +207,7 @@ def _compare_counters(found: Counters, emulated: Counters, case: Case, skips: Sk
     # What is issued depends on words that no result depends on: windows beyond the last column of an op with phases,
     # and activations that only meet zero blocks. Nothing has written some of them.
     defined = all(op.phases == 1 for op in lower(case.network, case.configuration)[0])
-    if not skips.activations or (skips.blocks and defined):
+    if (skips.blocks and defined) or not case.configuration.activation_skip:
         names.append("issued")
     for wrong in contradictions(found, emulated, names):
         raise DifferenceError(f"{skips}: {wrong}")

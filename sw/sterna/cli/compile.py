@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from sterna.compiler import FitReport
 
 
+ActivationSkip = Annotated[bool, typer.Option(help="Skip zero activations.")]
+BlockSkip = Annotated[bool, typer.Option(help="Neither store nor issue zero weight blocks.")]
+
+
 def print_fit(report: "FitReport") -> None:
     """The table of memories."""
     print_table(f"fit on {report.configuration}", ["memory", "used", "available", "full", "unit"], [
@@ -30,6 +34,8 @@ def compile_model(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Image to write; by default MODEL with the suffix .image.")
     ] = None,
+    activation_skip: ActivationSkip = True,
+    block_skip: BlockSkip = True,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compile a model for a configuration, and say how full each memory gets."""
@@ -37,14 +43,16 @@ def compile_model(
     from sterna.compiler.compile import fit_report
     from sterna.spec.configuration import configuration_named
     from sterna.spec.model_file import load_network
+    from sterna.spec.skips import Skips
 
     chosen = configuration_named(configuration)
     network = load_network(model)
-    report = fit_report(network, chosen)
+    skips = Skips(activation_skip, block_skip)
+    report = fit_report(network, chosen, skips)
     if not json:
         print_fit(report)
     report.check()
-    image = compile_network(network, chosen)
+    image = compile_network(network, chosen, skips)
     target = output or model.with_suffix(".image")
     data = image.to_bytes()
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,6 @@ from sterna.cli.evaluate import Measured, equal_images, held_out_value, measure
 from sterna.cli.opening import opened
 from sterna.cli.output import print_json, print_table, work
 from sterna.cli.train import train_and_save
-from sterna.spec.errors import InputError
 from sterna.spec.values import MAX_SEED
 
 LEAST_ACCURACY = 0.97
@@ -24,9 +23,10 @@ MODEL_TOLERANCE = 0.10
 
 @dataclass(frozen=True)
 class Run:
-    """One pass over the held-out images: counted and modelled cycles per image."""
+    """One pass over the held-out images: bytes that loading took, counted and modelled cycles per image."""
 
     measured: Measured
+    loaded: int
     counted: float
     modelled: float
 
@@ -54,11 +54,10 @@ def demo(
     from sterna.data import load
     from sterna.spec.configuration import configuration_named
     from sterna.spec.model_file import bits_per_weight, load_network
+    from sterna.spec.skips import ALL_SKIPS, NO_SKIPS, Skips
     from sterna.train import preset_named
 
     chosen = configuration_named(configuration)
-    if not chosen.activation_skip:
-        raise InputError(f"{configuration} runs with its skips only; the demo compares runs with and without them")
     url = on or f"sim:{configuration}"
     data = preset_named(preset).dataset
     model_file, image_file = output / f"{data}.safetensors", output / f"{data}.image"
@@ -71,17 +70,17 @@ def demo(
         images = dataset.test_images.reshape(len(dataset.test_images), -1)
         golden = network.predict(images)
         with opened(url, shown) as device:
-            with shown.counted("load") as bar:
-                device.load(network, progress=bar)
-            loaded = device.statistics.bytes_sent
 
-            def one_pass(text: str, skip: bool) -> Run:
-                measured = measure(device, images, text, shown, activation_skip=skip, block_skip=skip)
-                modelled = model_cycles(network, chosen, images, activation_skip=skip, block_skip=skip)
-                return Run(measured, measured.counters.cycles / len(images), modelled.total)
+            def one_pass(text: str, skips: Skips) -> Run:
+                before = device.statistics.bytes_sent
+                with shown.counted(f"load, {text}") as bar:
+                    device.load(network, skips=skips, progress=bar)
+                loaded = device.statistics.bytes_sent - before
+                measured = measure(device, images, f"infer, {text}", shown)
+                modelled = model_cycles(network, chosen, images, skips)
+                return Run(measured, loaded, measured.counters.cycles / len(images), modelled.total)
 
-            with_skip = one_pass("infer, with skips", True)
-            dense = one_pass("infer, dense", False)
+            with_skip, dense = one_pass("with skips", ALL_SKIPS), one_pass("dense", NO_SKIPS)
             sent, received = device.statistics.bytes_sent, device.statistics.bytes_received
 
     n = len(images)
@@ -104,7 +103,7 @@ def demo(
         "conversion": {"compared": trained.report.compared, "differing": trained.report.differing,
                        "changed_by_rounding": rounded},
         "bits_per_weight": bits,
-        "link_bytes": {"load": loaded, "sent": sent, "received": received},
+        "link_bytes": {"load": with_skip.loaded, "load_dense": dense.loaded, "sent": sent, "received": received},
         "sha256": digests,
     }  # fmt: skip
     if json:
@@ -125,7 +124,8 @@ def demo(
             ["issue slots skipped by weight blocks", f"{count.skipped_blocks / slots:.1%}"],
             ["issue slots skipped by activations", f"{count.skipped_activations / slots:.1%}"],
             ["bits per weight, everything counted", f"{bits:.3f}"],
-            ["bytes over the link: load / all sent / received", f"{loaded} / {sent} / {received}"],
+            ["bytes over the link: load / load, dense / all sent / received",
+             f"{with_skip.loaded} / {dense.loaded} / {sent} / {received}"],
         ])  # fmt: skip
         for name, digest in digests.items():
             typer.echo(f"{output / name}  sha256 {digest}")

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
+from sterna.cli.compile import ActivationSkip, BlockSkip
 from sterna.cli.output import Work, print_json, print_table, work
 
 if TYPE_CHECKING:
@@ -42,13 +43,11 @@ class Measured:
     counters: "Counters"
 
 
-def measure(
-    device: "Device", images: npt.NDArray[Any], text: str, work: Work, *, activation_skip: bool, block_skip: bool
-) -> Measured:
+def measure(device: "Device", images: npt.NDArray[Any], text: str, work: Work) -> Measured:
     """Infers a batch with a bar and takes the difference of the counters."""
     before = device.counters()
     with work.counted(text) as bar:
-        outputs = device.infer(images, activation_skip=activation_skip, block_skip=block_skip, progress=bar)
+        outputs = device.infer(images, progress=bar)
     return Measured(outputs, device.counters() - before)
 
 
@@ -59,8 +58,8 @@ def evaluate(
         str, typer.Option(help="golden, emulator:NAME, sim:NAME, socket://HOST:PORT or a serial port.")
     ] = "golden",
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first images.")] = None,
-    activation_skip: Annotated[bool, typer.Option(help="Skip zero activations.")] = True,
-    block_skip: Annotated[bool, typer.Option(help="Skip zero weight blocks.")] = True,
+    activation_skip: ActivationSkip = True,
+    block_skip: BlockSkip = True,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of data sets, before $STERNA_DATA.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -77,12 +76,12 @@ def evaluate(
     outputs = golden
     if on != "golden":
         from sterna.cli.opening import opened
+        from sterna.spec.skips import Skips
 
         with work() as shown, opened(on, shown) as device:
             with shown.counted("load") as bar:
-                device.load(network, progress=bar)
-            measured = measure(device, images, f"infer on {on}", shown,
-                               activation_skip=activation_skip, block_skip=block_skip)  # fmt: skip
+                device.load(network, skips=Skips(activation_skip, block_skip), progress=bar)
+            measured = measure(device, images, f"infer on {on}", shown)
         outputs = measured.outputs
         cycles = measured.counters.cycles / len(images) or None  # an emulator counts none
     found = {

@@ -60,7 +60,7 @@ def verify(
                 for key in added:
                     total[key] += getattr(verdict, key)
                 case = verification.make_case(verdict.seed, names)
-                for skips in verification.skips_on(case.configuration) if verdict.failure is None else ():
+                for skips in verification.skips_of(case) if verdict.failure is None else ():
                     functional.add(case.network, case.configuration, str(skips))
                 if verdict.failure is not None:
                     failures.append({"seed": verdict.seed, "configuration": verdict.configuration,

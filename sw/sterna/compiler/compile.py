@@ -21,6 +21,7 @@ from sterna.spec.image import MAX_SEGMENT_OPS, Image, OpPlace, Region, Section, 
 from sterna.spec.layout import TensorLayout
 from sterna.spec.limits import op_limits
 from sterna.spec.network import IntegerNetwork
+from sterna.spec.skips import ALL_SKIPS, Skips
 
 _FINENESSES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """Parts of layers that have room in a memory, as they are tried out."""
@@ -30,13 +31,13 @@ CYCLES_PER_PLANE = 16
 """Bound of an output's cycles outside its window and its drain: the descriptor of a plane."""
 
 
-def compile_network(network: IntegerNetwork, configuration: Configuration) -> Image:
+def compile_network(network: IntegerNetwork, configuration: Configuration, skips: Skips = ALL_SKIPS) -> Image:
     """Compiles for one configuration. What the memories do not hold at once is streamed in every run.
 
     Raises :class:`FitError` if a layer cannot run there or a memory is too small, naming all that are.
-    The same network and configuration give the same image.
+    The same network, configuration and skips give the same image.
     """
-    plan = _Plan.of(network, configuration)
+    plan = _Plan.of(network, configuration, skips)
     plan.report().check()
     c, layouts, allocation = configuration, plan.layouts, plan.allocation
 
@@ -70,9 +71,9 @@ def compile_network(network: IntegerNetwork, configuration: Configuration) -> Im
     )
 
 
-def fit_report(network: IntegerNetwork, configuration: Configuration) -> FitReport:
+def fit_report(network: IntegerNetwork, configuration: Configuration, skips: Skips = ALL_SKIPS) -> FitReport:
     """Use of every memory, whether the network fits or not. Raises :class:`FitError` only for layers it cannot run."""
-    return _Plan.of(network, configuration).report()
+    return _Plan.of(network, configuration, skips).report()
 
 
 @dataclass(frozen=True)
@@ -93,10 +94,10 @@ class _Plan:
     """Words of each op's; empty where activations do not fit any address, which the report tells."""
 
     @classmethod
-    def of(cls, network: IntegerNetwork, configuration: Configuration) -> Self:
+    def of(cls, network: IntegerNetwork, configuration: Configuration, skips: Skips) -> Self:
         """Where a layer alone is too large for a memory, its channels are shared out until its parts fit. If all that
         leads nowhere, the plan is that of whole layers, whose report tells what is too large."""
-        plan = cls._streamed(network, {}, configuration)
+        plan = cls._streamed(network, {}, configuration, skips)
         parts: dict[str, int] = {}
         unit = lcm(configuration.pe, configuration.simd)
         while (large := plan.too_large()) and parts.get(large[0], 1) * unit < network.shape(large[0])[2]:
@@ -106,17 +107,19 @@ class _Plan:
                 shared, layer_of = share_channels(network, parts, unit)
             except ModelError as error:
                 raise FitError(f"layer {name!r} fits {configuration.name} only in parts, but {error}") from None
-            plan = cls._streamed(shared, layer_of, configuration)
+            plan = cls._streamed(shared, layer_of, configuration, skips)
         if plan.report().fits:
             return plan
-        return cls._made(network, {}, *lower(network, configuration), configuration)
+        return cls._made(network, {}, *lower(network, configuration), configuration, skips)
 
     @classmethod
-    def _streamed(cls, network: IntegerNetwork, layer_of: dict[str, str], configuration: Configuration) -> Self:
+    def _streamed(
+        cls, network: IntegerNetwork, layer_of: dict[str, str], configuration: Configuration, skips: Skips
+    ) -> Self:
         """If not everything fits at once, fully connected layers are split: until one part can be written while another
         is read, and as finely as it takes to stream least."""
         ops, layouts = lower(network, configuration)
-        whole = cls._made(network, layer_of, ops, layouts, configuration)
+        whole = cls._made(network, layer_of, ops, layouts, configuration, skips)
         if not whole.streamed_bytes:
             return whole
         plans = [whole]
@@ -127,7 +130,7 @@ class _Plan:
                 for part in split(op, layouts[op.layer.name], _parts(each, configuration, fineness), configuration)
             ]
             if len(parts) > len(plans[-1].ops):
-                plans.append(cls._made(network, layer_of, parts, layouts, configuration))
+                plans.append(cls._made(network, layer_of, parts, layouts, configuration, skips))
         return min(plans, key=lambda plan: (not plan.report().fits, not plan.placement.in_pairs, plan.streamed_bytes))
 
     @classmethod
@@ -138,13 +141,14 @@ class _Plan:
         ops: list[Op],
         layouts: dict[str, TensorLayout],
         configuration: Configuration,
+        skips: Skips,
     ) -> Self:
         c = configuration
-        of_ops = [contents(op, c) for op in ops]
+        of_ops = [contents(op, c, block_skip=skips.blocks) for op in ops]
         placement = place([each.size(c) for each in of_ops], [each.link_bytes(c) for each in of_ops], depths(c))
         allocation = allocate(network, ops, layouts, c.activation_depth)
         descriptors = [
-            _descriptor(op, op is ops[-1], layouts, allocation, c, first)
+            _descriptor(op, op is ops[-1], not skips.activations, layouts, allocation, c, first)
             for op, first in zip(ops, placement.first, strict=True)
         ]
         return cls(c, network, layer_of, ops, layouts, allocation, of_ops, placement, descriptors)
@@ -212,6 +216,7 @@ def _segments(plan: _Plan) -> Iterator[Segment]:
 def _descriptor(
     op: Op,
     last: bool,
+    keeps_zeros: bool,
     layouts: dict[str, TensorLayout],
     allocation: Allocation,
     c: Configuration,
@@ -231,6 +236,7 @@ def _descriptor(
     descriptor = OpDescriptor(
         planes=tuple(_plane_descriptor(op, plane, plane in fractional, allocation, c) for plane in op.planes),
         last=last,
+        keeps_zeros=keeps_zeros,
         slotted=name in allocation.slotted,
         tiles=op.tiles(c.pe),
         width=op.width,

@@ -49,13 +49,13 @@ class Contents:
         return blocks * word_bytes(Region.WEIGHTS, configuration) + self.masks.size + len(self.parameters)
 
 
-def contents(op: Op, configuration: Configuration) -> Contents:
-    """Of one op: phase by phase, tile by tile, plane by plane."""
+def contents(op: Op, configuration: Configuration, *, block_skip: bool = True) -> Contents:
+    """Of one op: phase by phase, tile by tile, plane by plane; without ``block_skip`` with the blocks that are zero."""
     c = configuration
     banks: list[list[npt.NDArray[np.int8]]] = [[np.zeros((0, c.pe), np.int8)] for _ in range(c.simd)]
     masks = []
     for phase in range(op.phases):
-        of_planes = [phase_tiles(op, plane, phase, c) for plane in op.planes]
+        of_planes = [phase_tiles(op, plane, phase, c, block_skip=block_skip) for plane in op.planes]
         for tile in range(op.tiles(c.pe)):
             for tiles in of_planes:
                 masks.append(tiles[tile].masks)

@@ -15,6 +15,7 @@ from sterna.golden import trace
 from sterna.spec.configuration import CHUNK, Configuration
 from sterna.spec.layout import TensorLayout
 from sterna.spec.network import IntegerNetwork
+from sterna.spec.skips import ALL_SKIPS, Skips
 
 Flags = npt.NDArray[np.bool_]
 
@@ -34,14 +35,10 @@ class CycleEstimate:
 
 
 def model_cycles(
-    network: IntegerNetwork,
-    configuration: Configuration,
-    images: npt.ArrayLike,
-    *,
-    activation_skip: bool = True,
-    block_skip: bool = True,
+    network: IntegerNetwork, configuration: Configuration, images: npt.ArrayLike, skips: Skips = ALL_SKIPS
 ) -> CycleEstimate:
-    """Mean cycles per image of each layer on a batch of images as :meth:`IntegerNetwork.predict` takes them."""
+    """Mean cycles per image of each layer on a batch of images as :meth:`IntegerNetwork.predict` takes them, with the
+    skips with which the network is compiled (:class:`Skips`)."""
     tensors = trace(network, images)
     ops, layouts = lower(network, configuration)
     cycles = {}
@@ -49,10 +46,11 @@ def model_cycles(
         floor = configuration.pe // configuration.requantisers
         total = 0.0
         for plane in op.planes:
-            active = _stored(tensors[plane.source] != 0, layouts[plane.source], configuration.simd)
-            if not (activation_skip and configuration.activation_skip):
-                active = np.ones_like(active)
-            total += _plane_cycles(op, plane, active, configuration, block_skip, floor)
+            kept = (tensors[plane.source] != 0) | (not skips.activations)
+            active = _stored(kept, layouts[plane.source], configuration.simd)
+            if not configuration.activation_skip or (not skips.activations and plane.source == network.input.name):
+                active = np.ones_like(active)  # of the input the zeros around it are kept too
+            total += _plane_cycles(op, plane, active, configuration, skips.blocks, floor)
         cycles[op.layer.name] = total
     return CycleEstimate(cycles)
 
@@ -70,10 +68,9 @@ def _plane_cycles(op: Op, plane: OpPlane, active: Flags, c: Configuration, block
     run = np.arange(chunks * CHUNK) < positions
     total, images = 0, active.shape[1]
     for phase in range(op.phases):
-        masks = np.stack([tile.masks for tile in phase_tiles(op, plane, phase, c)])  # (tile, bank, row × chunk)
+        tiles = phase_tiles(op, plane, phase, c, block_skip=block_skip)
+        masks = np.stack([tile.masks for tile in tiles])  # (tile, bank, row × chunk)
         blocks = np.unpackbits(masks[..., None], axis=-1, bitorder="little").reshape(len(masks), c.simd, rows, -1)
-        if not block_skip:
-            blocks = np.broadcast_to(run, blocks.shape)
         blocks = blocks.reshape(len(masks), c.simd, rows * chunks, CHUNK).transpose(1, 2, 3, 0).astype(np.float32)
         y, x = np.mgrid[: op.height, phase : op.width : op.phases].reshape(2, -1)
         first = (plane.element + x * plane.step_x) // c.simd + y * plane.step_y

@@ -151,14 +151,19 @@ def _lower_plane(name: str, plane: Plane, layout: TensorLayout, left: int) -> Op
     )
 
 
-def phase_tiles(op: Op, plane: OpPlane, phase: int, configuration: Configuration) -> list[BankedBlocks]:
-    """The plane's blocks and masks in one phase, tile by tile."""
+def phase_tiles(
+    op: Op, plane: OpPlane, phase: int, configuration: Configuration, *, block_skip: bool = True
+) -> list[BankedBlocks]:
+    """The plane's blocks and masks in one phase, tile by tile; see :func:`bank_rows`."""
     c = configuration
     run = plane.positions(c.simd, op.phases) * c.simd
     shifted = np.zeros((*plane.rows.shape[:2], run), np.int8)
     start = plane.start(c.simd, phase)
     shifted[:, :, start : start + plane.rows.shape[2]] = plane.rows
-    return [bank_rows(shifted[:, k * c.pe : (k + 1) * c.pe], c.simd, c.pe) for k in range(op.tiles(c.pe))]
+    return [
+        bank_rows(shifted[:, k * c.pe : (k + 1) * c.pe], c.simd, c.pe, block_skip=block_skip)
+        for k in range(op.tiles(c.pe))
+    ]
 
 
 def _check_bounds(network: IntegerNetwork, layer: Layer, configuration: Configuration) -> None:

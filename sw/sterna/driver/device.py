@@ -49,6 +49,7 @@ from sterna.spec.frames import (
 from sterna.spec.image import Image, Section, TensorPlace, write_requests
 from sterna.spec.network import IntegerNetwork, Shape
 from sterna.spec.registers import MAGIC, Register, State
+from sterna.spec.skips import ALL_SKIPS, Skips
 
 Progress = Callable[[int, int], None]
 """Called with how many are done, and of how many."""
@@ -139,18 +140,24 @@ class Device:
 
     # Work
 
-    def load(self, network: IntegerNetwork | Image, *, progress: Progress | None = None) -> Image:
+    def load(
+        self, network: IntegerNetwork | Image, *, skips: Skips = ALL_SKIPS, progress: Progress | None = None
+    ) -> Image:
         """Loads a network, compiled for this device's configuration if it is not an image already; returns the image.
 
-        ``progress`` counts bytes. Raises :class:`FitError` if the network does not fit, :class:`ImageError` for an
-        image that was made for another configuration or reaches outside its memories; nothing was sent then.
+        ``skips`` change cycles and what fits, never results. ``progress`` counts bytes. Raises :class:`FitError` if the
+        network does not fit, :class:`ImageError` for an image that was made for another configuration or reaches
+        outside its memories, :class:`InputError` for an image with ``skips``, which it has been compiled with; nothing
+        was sent then.
         """
         if isinstance(network, Image):
+            if skips != ALL_SKIPS:
+                raise InputError(f"an image cannot be loaded with {skips}; give them to compile_network")
             image, network_or_none = network, None
         elif isinstance(network, IntegerNetwork):
             from sterna.compiler import compile_network
 
-            image, network_or_none = compile_network(network, self.configuration), network
+            image, network_or_none = compile_network(network, self.configuration, skips), network
         else:
             raise ImageError(f"cannot load a {type(network).__name__}; expected an IntegerNetwork or an Image")
         check_image(image, self.configuration, network_or_none)
@@ -167,22 +174,14 @@ class Device:
         self._session.patience = 2 * min(image.estimated_cycles / SLOWEST_CLOCK, LONGEST_RUN)
         return image
 
-    def infer(
-        self,
-        images: npt.ArrayLike,
-        *,
-        activation_skip: bool = True,
-        block_skip: bool = True,
-        progress: Progress | None = None,
-    ) -> Outputs:
+    def infer(self, images: npt.ArrayLike, *, progress: Progress | None = None) -> Outputs:
         """Runs the loaded network on a batch.
 
         ``images``: as ``InputSpec.quantise`` takes them: (n, height, width, channels) or (n, size), real values; if an
         image was loaded in place of a network, int8 (n, …) of the right size, already quantised.
 
         Returns int32 (n, channels) if the output is 1×1, else (n, height, width, channels); a tuple of them for several
-        outputs: the same as the golden model's ``predict``. The skips change cycles, never results. ``progress`` counts
-        images.
+        outputs: the same as the golden model's ``predict``. ``progress`` counts images.
 
         Images are dealt out to the device's cores; all else (``linear``, ``trace``, ``profile``, and networks larger
         than the memories) runs on the first.
@@ -192,7 +191,6 @@ class Device:
         """
         image = self._loaded_image()
         rows = self._quantised(images)
-        flags = self._flags(activation_skip, block_skip)
         outputs = tuple(np.empty((len(rows), *_shape(place)), np.int32) for place in image.outputs)
         reading_due = self._runs_per_reading(image)
         slots, behind = self._deal(image)
@@ -214,7 +212,7 @@ class Device:
                     collect()
                 slot = slots[n % len(slots)]
                 self._submit_input(image, slot, row)
-                self._submit_run(image, slot, flags, more=n + 1 < len(rows))
+                self._submit_run(image, slot, more=n + 1 < len(rows))
                 if n >= behind:
                     pending.append(self._submit_results(image, slots[(n - behind) % len(slots)]))
                 if self._runs_since_reading >= reading_due:
@@ -230,9 +228,7 @@ class Device:
         flat = tuple(output[:, 0, 0] if output.shape[1:3] == (1, 1) else output for output in whole)
         return flat if len(flat) > 1 else flat[0]
 
-    def linear(
-        self, name: str, x: npt.ArrayLike, *, activation_skip: bool = True, block_skip: bool = True
-    ) -> npt.NDArray[np.int32]:
+    def linear(self, name: str, x: npt.ArrayLike) -> npt.NDArray[np.int32]:
         """One layer of the loaded network on its own: a matrix-vector engine for hosts that do the rest themselves.
 
         ``x``: integers (n, height, width, channels) or (n, size), activations of the layer's source, in its range.
@@ -247,7 +243,6 @@ class Device:
             raise DeviceRefusedError("only an image is loaded; linear needs the network, to check x", Status.NOT_LOADED)
         layer = self._network.layer(name)
         rows = layer.integers(x)
-        flags = self._flags(activation_skip, block_skip)
         output = np.empty((len(rows), *layer.shape(name)), np.int32)
         reading_due = self._runs_per_reading(image)
         first = 0  # channel of the op; a layer in parts has several
@@ -264,7 +259,7 @@ class Device:
                     self._submit_parts(image.parts(layer.input.name), row)
                     if n:
                         output[n - 1, ..., channels] = self._wait_for_tensor(op.tensor, pending)
-                    self._submit_segment(image, image.segment_of(index), op.entry, 0, flags, 1)
+                    self._submit_segment(image, image.segment_of(index), op.entry, 0, 1)
                     pending = self._submit_result(image, 0, op.tensor)
                     if self._runs_since_reading >= reading_due:
                         self._read_counters()
@@ -272,29 +267,24 @@ class Device:
                     output[-1, ..., channels] = self._wait_for_tensor(op.tensor, pending)
         return output[:, 0, 0] if output.shape[1:3] == (1, 1) else output
 
-    def trace(
-        self, image: npt.ArrayLike, *, activation_skip: bool = True, block_skip: bool = True
-    ) -> dict[str, npt.NDArray[np.int8]]:
+    def trace(self, image: npt.ArrayLike) -> dict[str, npt.NDArray[np.int8]]:
         """Every tensor that the program computes for one image (without batch axis), as read from the device.
 
         Returns name → int8 (height, width, channels). For finding the first wrong layer: the program is run once for
         each op, up to that op.
         """
         program, row = self._single(image)
-        flags = self._flags(activation_skip, block_skip)
         tensors: dict[str, npt.NDArray[np.int8]] = {}
         with self._exchange():
             self._submit_input(program, 0, row)
             for limit, op in enumerate(program.ops, 1):
-                self._submit_run(program, 0, flags, ops=limit)
+                self._submit_run(program, 0, ops=limit)
                 found = self._wait_for_tensor(op.tensor, self._submit_result(program, 0, op.tensor))
                 name = op.tensor.name
                 tensors[name] = np.concatenate([tensors[name], found], axis=2) if name in tensors else found
         return tensors
 
-    def profile(
-        self, image: npt.ArrayLike, *, activation_skip: bool = True, block_skip: bool = True
-    ) -> list[ProfileRow]:
+    def profile(self, image: npt.ArrayLike) -> list[ProfileRow]:
         """What each layer of the program costs for one image (without batch axis).
 
         The program is run once for each op, up to that op; a row is the difference between two such runs, so that
@@ -303,14 +293,13 @@ class Device:
         not while they last, so that a longer run begins as a shorter one: its stalls are not in the rows.
         """
         program, row = self._single(image)
-        flags = self._flags(activation_skip, block_skip)
         rows, before_op = dict.fromkeys((op.tensor.name for op in program.ops), Counters()), Counters()
         with self._exchange():
             self._submit_input(program, 0, row)
             self._read_counters()
             for limit, op in enumerate(program.ops, 1):
                 before = self._totals.total
-                self._submit_run(program, 0, flags, ops=limit, ahead=False)
+                self._submit_run(program, 0, ops=limit, ahead=False)
                 for part in self._submit_result(program, 0, program.outputs[0]):
                     self._session.wait(part)  # comes when the run has ended
                 self._read_counters()
@@ -453,9 +442,7 @@ class Device:
             word = place.word + slot % 2 * slot_offset + at // self.configuration.simd
             self._session.submit(Opcode.INPUT, input_header(word, slot // 2) + flat[at : at + step].tobytes())
 
-    def _submit_run(
-        self, image: Image, slot: int, flags: int, *, ops: int = 0, more: bool = False, ahead: bool = True
-    ) -> None:
+    def _submit_run(self, image: Image, slot: int, *, ops: int = 0, more: bool = False, ahead: bool = True) -> None:
         """Runs the program's first ``ops`` ops, all of them by default. ``more``: as a whole, once again after this.
         ``ahead``: what is streamed is written while the segment before runs, if possible."""
         left = ops or len(image.ops)
@@ -465,17 +452,17 @@ class Device:
             at = image.first_op(index)
             if not ahead:
                 self._stream(image, index, slot, ahead=False)
-            self._submit_segment(image, index, image.ops[at].entry, slot, flags, min(segment.ops, left))
+            self._submit_segment(image, index, image.ops[at].entry, slot, min(segment.ops, left))
             left -= segment.ops
             following = self._accounts().after(index)
             if ahead and following is not None and (more if following <= index else left > 0):
                 self._stream(image, following, slot)
 
-    def _submit_segment(self, image: Image, index: int, entry: int, slot: int, flags: int, ops: int) -> None:
+    def _submit_segment(self, image: Image, index: int, entry: int, slot: int, ops: int) -> None:
         """Runs some ops of a segment, from the one at ``entry`` on."""
         self._stream(image, index, slot)
         core, half = divmod(slot, 2)
-        arguments = start_arguments(entry, half * image.slot_offset, flags | StartFlag.SLOT * half, ops, core)
+        arguments = start_arguments(entry, half * image.slot_offset, StartFlag.SLOT * half, ops, core)
         self._session.submit(Opcode.START, arguments)
         self._accounts().started(index)
         self._runs_since_reading += 1
@@ -548,12 +535,6 @@ class Device:
         if array.size and not (-limit <= array.min() and array.max() <= limit):
             raise InputError(f"images reach from {array.min()} to {array.max()}; allowed: -{limit}…{limit}")
         return array.reshape(len(array), *shape)
-
-    def _flags(self, activation_skip: bool, block_skip: bool) -> int:
-        """Of START. Raises :class:`InputError` for what the device cannot do."""
-        if not (block_skip or self.configuration.activation_skip):
-            raise InputError(f"block_skip is False, but {self.configuration.name} issues no zero blocks")
-        return StartFlag.NO_ACTIVATION_SKIP * (not activation_skip) | StartFlag.NO_BLOCK_SKIP * (not block_skip)
 
     def _single(self, image: npt.ArrayLike) -> tuple[Image, npt.NDArray[np.int8]]:
         return self._loaded_image(), self._quantised(np.asarray(image)[None])[0]

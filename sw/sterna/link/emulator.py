@@ -53,7 +53,7 @@ _ARGUMENT_BYTES = {
 """Fewest and most bytes of arguments."""
 
 _Run = tuple[int, int, int, int]
-"""Entry, offset, flags, ops."""
+"""Entry, offset, slot, ops."""
 _Answer = tuple[Status, bytes]
 _OK: _Answer = (Status.OK, b"")
 
@@ -233,7 +233,7 @@ class Emulator:
             return Status.NOT_LOADED, b""
         if not repeated:
             self._finish_run(core)
-            self._runs[core] = (entry, offset, flags, ops)
+            self._runs[core] = (entry, offset, flags & StartFlag.SLOT, ops)
         return _OK
 
     def _result(self, slot: int, word: int, count: int) -> _Answer:
@@ -245,7 +245,7 @@ class Emulator:
         if self._loading is not _Loading.LOADED:
             return Status.NOT_LOADED, b""
         run = self._runs[core]
-        if run is not None and run[2] & StartFlag.SLOT == slot % 2:
+        if run is not None and run[2] == slot % 2:
             self._finish_run(core)
         return Status.OK, self._machines[core].get(word, count).tobytes()
 
@@ -256,7 +256,8 @@ class Emulator:
     def _finish_run(self, core: int) -> None:
         run, self._runs[core] = self._runs[core], None
         if run is not None:
-            self._machines[core].run(*run)
+            entry, offset, _, ops = run
+            self._machines[core].run(entry, offset, ops)
             self.runs += 1
 
     def _finish_runs(self) -> None:

@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from sterna.spec.arithmetic import MULTIPLIER_BITS, SHIFT_BITS, SUM_BITS, max_activation, requantise
 from sterna.spec.configuration import CHUNK, Configuration
-from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor
+from sterna.spec.descriptors import OP_FIELDS, OpDescriptor, PlaneDescriptor
 from sterna.spec.errors import EncodingError, IllegalTritError
-from sterna.spec.frames import StartFlag
 from sterna.spec.image import PARAMETER_BYTES, Region, word_bytes
 from sterna.spec.layout import whole_chunks, words
 
@@ -59,6 +58,7 @@ class Machine:
         self._program = noise.integers(0, 1 << 16, c.program_depth, np.uint16)
         limit = max_activation(c.act_bits)
         self._activations = noise.integers(-limit, limit + 1, (c.simd, c.activation_depth), np.int8)
+        self._there = self._activations != 0  # what the masks say: zeros that are kept count
         self.issued = 0
         self.stored = 0
         self.positions = 0
@@ -90,20 +90,29 @@ class Machine:
     def put(self, word: int, values: npt.NDArray[np.int8]) -> None:
         """Writes activations from a word on, and zeros up to the end of the last chunk of words.
 
-        Activations beyond the symmetric range are taken as its nearer end.
+        Activations beyond the symmetric range are taken as its nearer end. The program's first op says whether zeros
+        among them are kept.
         """
         group = CHUNK * self._c.simd
         padded = np.zeros(-(-len(values) // group) * group, np.int8)
         limit = max_activation(self._c.act_bits)
         padded[: len(values)] = np.clip(values, -limit, limit)
-        self._activations[:, word : word + len(padded) // self._c.simd] = padded.reshape(-1, self._c.simd).T
+        there = padded != 0
+        there[: len(values)] |= self._keeps_zeros(0)
+        at = slice(word, word + len(padded) // self._c.simd)
+        self._activations[:, at] = padded.reshape(-1, self._c.simd).T
+        self._there[:, at] = there.reshape(-1, self._c.simd).T
 
     def get(self, word: int, count: int) -> npt.NDArray[np.int8]:
         """``count`` activations from a word on."""
         k = np.arange(count)
         return self._activations[k % self._c.simd, word + k // self._c.simd]
 
-    def run(self, entry: int, offset: int, flags: int, ops: int) -> None:
+    def _keeps_zeros(self, entry: int) -> bool:
+        field = OP_FIELDS["keeps_zeros"]
+        return bool(self._program[entry + field.word] >> field.low & 1)
+
+    def run(self, entry: int, offset: int, ops: int) -> None:
         """Runs the program at ``entry`` as START says.
 
         Raises :class:`EncodingError` if it has no end, or an op writes where it reads: what that gives is a matter of
@@ -113,13 +122,13 @@ class Machine:
         done = 0
         while True:
             op, size = OpDescriptor.decode(program[entry:])
-            self._run_op(op, offset, flags)
+            self._run_op(op, offset)
             entry += size
             done += 1
             if op.last or done == (ops or MOST_OPS):
                 return
 
-    def _run_op(self, op: OpDescriptor, offset: int, flags: int) -> None:
+    def _run_op(self, op: OpDescriptor, offset: int) -> None:
         c = self._c
         pointers = _Pointers(np.full(c.simd, op.weights, np.int64), op.masks)
         parameters = self._read_parameters(op)
@@ -132,7 +141,7 @@ class Machine:
             windows = [self._window_words(op, plane, offset, columns) for plane in op.planes]
             for its, window in zip(blocks, windows, strict=True):
                 read[window[:, its.stored.any(axis=(0, 1))]] = True
-            outputs = self._outputs(op, parameters, blocks, windows, flags)
+            outputs = self._outputs(op, parameters, blocks, windows)
             pixels[:, columns] = outputs[:, :lanes].reshape(op.height, len(columns), lanes)
         height, width = op.height // op.pool_height, op.width // op.pool_width
         whole = pixels[: height * op.pool_height, : width * op.pool_width]
@@ -153,10 +162,13 @@ class Machine:
         end = max(words(data_end, c.simd), data_end // c.simd + op.trail)
         flat = np.zeros(((whole_chunks(first + end) - first), c.simd), np.int8)
         flat.reshape(-1)[elements] = rows
+        there = flat != 0
+        there.reshape(-1)[elements] |= op.keeps_zeros
         at = (first + np.arange(len(flat))) % c.activation_depth
         if read[at].any():
             raise EncodingError(f"the op with destination {op.destination} writes where it reads")
         self._activations[:, at] = flat.T
+        self._there[:, at] = there.T
 
     def _read_parameters(self, op: OpDescriptor) -> Int64:
         """(planes, tiles · pe, 3): multiplier, shift, bias."""
@@ -205,9 +217,7 @@ class Machine:
         found: Int64 = (starts + within) % self._c.activation_depth
         return found
 
-    def _outputs(
-        self, op: OpDescriptor, parameters: Int64, blocks: list[_Blocks], windows: list[Int64], flags: int
-    ) -> Int64:
+    def _outputs(self, op: OpDescriptor, parameters: Int64, blocks: list[_Blocks], windows: list[Int64]) -> Int64:
         """(pixels, tiles · pe) activations."""
         lanes = parameters.shape[1]
         total = np.broadcast_to(parameters[0, :, 2], (len(windows[0]), lanes))
@@ -216,18 +226,15 @@ class Machine:
             flat = seen.transpose(1, 0, 2, 3).reshape(len(window), -1).astype(np.float64)  # exact below 2**53
             trits = np.moveaxis(its.trits, 0, -2).reshape(-1, lanes).astype(np.float64)
             total = total + multiplier * _wrapped((flat @ trits).astype(np.int64), self._c.acc_bits)
-            self._count(its, seen, flags)
+            self._count(its, self._there[:, window])
         activations = requantise(_wrapped(total, SUM_BITS), parameters[-1, :, 1], op.minimum, op.maximum)
         return _wrapped(activations, self._c.act_bits)
 
-    def _count(self, blocks: _Blocks, seen: npt.NDArray[np.int8], flags: int) -> None:
+    def _count(self, blocks: _Blocks, there: npt.NDArray[np.bool_]) -> None:
         stored = blocks.stored
-        pixels = seen.shape[1]
-        whole = flags & StartFlag.NO_ACTIVATION_SKIP or not self._c.activation_skip
-        active = np.full(stored.shape[1:], pixels) if whole else (seen != 0).sum(axis=1)
-        each = np.broadcast_to(active, stored.shape)
-        dense = flags & StartFlag.NO_BLOCK_SKIP and self._c.activation_skip
-        self.issued += int((each if dense else each[stored]).sum())
+        pixels = there.shape[1]
+        active = there.sum(axis=1) if self._c.activation_skip else np.full(stored.shape[1:], pixels)
+        self.issued += int(np.broadcast_to(active, stored.shape)[stored].sum())
         self.stored += pixels * int(stored.sum())
         self.positions += pixels * stored.size
 

@@ -42,6 +42,7 @@ OP_FIELDS = {
     "planes": Field(0, 0, 4, bias=1),
     "pool_width": Field(0, 4, 4, bias=1),  # max-pool window; divides width and height
     "pool_height": Field(0, 8, 4, bias=1),
+    "keeps_zeros": Field(0, 13, 1),  # zeros that it writes, and those of inputs before the first op, are not skipped
     "slotted": Field(0, 14, 1),  # destination moves with the run's slot
     "last": Field(0, 15, 1),  # the program ends after this op
     "tiles": Field(1, 0, 16, bias=1),
@@ -139,6 +140,7 @@ class OpDescriptor:
 
     planes: tuple[PlaneDescriptor, ...]
     last: bool
+    keeps_zeros: bool = False
     slotted: bool = False
     tiles: int
     width: int = 1
@@ -181,7 +183,7 @@ class OpDescriptor:
             raise EncodingError(f"op descriptor cut short: {len(words)} words of {end}")
         others = (words[at : at + PLANE_WORDS] for at in range(least, end, PLANE_WORDS))
         planes = tuple(map(PlaneDescriptor.decode, [words[_FIRST_PLANE], *others]))
-        flags = {"last": bool(values["last"]), "slotted": bool(values["slotted"])}
+        flags = {name: bool(values[name]) for name in ("last", "keeps_zeros", "slotted")}
         return cls(**(values | flags | {"planes": planes})), end  # type: ignore[arg-type]
 
 

@@ -77,7 +77,7 @@ class Opcode(IntEnum):
     the symmetric range of ``act_bits``, ±(2**(act_bits-1) - 1), is taken as the nearer end of it. BAD_ADDRESS for
     another word, or if the last activation lies outside the memory."""
     START = 0x21
-    """``entry u16 · slot offset u16 · flags + core << 3 u8 · ops u8`` → nothing. Runs the program at word ``entry`` of
+    """``entry u16 · slot offset u16 · flags + core << 1 u8 · ops u8`` → nothing. Runs the program at word ``entry`` of
     the program memory; waits while another run is under way, and is answered when its own begins (State.RUNNING is set
     from then on). Stops after ``ops`` ops (0 stands for 256), or at the program's end, whichever comes first.
     BAD_ADDRESS if ``entry`` lies outside the program memory."""
@@ -114,10 +114,6 @@ class StartFlag(IntEnum):
 
     SLOT = 1 << 0
     """The run's slot, of the two that its core has; RESULT waits for it."""
-    NO_ACTIVATION_SKIP = 1 << 1
-    """Issue zero activations too (to measure what skipping saves)."""
-    NO_BLOCK_SKIP = 1 << 2
-    """Issue unstored zero blocks too, as zeros (to measure what skipping saves)."""
 
 
 CORE_IN_FLAGS = max(StartFlag).bit_length()

@@ -105,11 +105,12 @@ class BankedBlocks:
     """uint8 (simd, mask words); bit k of a word is position k of its chunk."""
 
 
-def bank_rows(rows: Trits, simd: int, pe: int) -> BankedBlocks:
+def bank_rows(rows: Trits, simd: int, pe: int, *, block_skip: bool = True) -> BankedBlocks:
     """Lays out one tile.
 
     ``rows``: int8 (window rows, ≤ pe outputs, run), the trits of each row in channel-last order of its source.
-    Missing outputs of the last tile and missing positions of the last word count as zero.
+    Missing outputs of the last tile and missing positions of the last word count as zero. Without ``block_skip`` the
+    blocks of all positions are stored, those that are zero too.
     """
     count, outputs, run = rows.shape
     positions = words(run, simd)
@@ -119,5 +120,7 @@ def bank_rows(rows: Trits, simd: int, pe: int) -> BankedBlocks:
     # (row, pe, position, bank) → (bank, row, position, pe)
     banked = padded.reshape(count, pe, chunks * CHUNK, simd).transpose(3, 0, 2, 1)
     stored = np.asarray(banked.any(axis=3))
+    if not block_skip:
+        stored[:, :, :positions] = True
     masks = np.packbits(stored.reshape(simd, -1), axis=1, bitorder="little")
     return BankedBlocks([banked[j][stored[j]] for j in range(simd)], masks)

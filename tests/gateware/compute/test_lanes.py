@@ -65,7 +65,7 @@ def test_capture_hands_on_every_sum_once_and_takes_the_next_as_the_last_leaves(r
     async def load(ctx: Any) -> None:
         for k, sums in enumerate(outputs):
             ctx.set(dut.sums, sums)
-            ctx.set(dut.tags, {"rewind": k >> 1 & 1, "last_tile": k & 1})
+            ctx.set(dut.tags, {"plane_last": k >> 1 & 1, "last_tile": k & 1})
             ctx.set(dut.load, 1)
             await ctx.tick().until(dut.ready)
             ctx.set(dut.load, 0)
@@ -79,4 +79,7 @@ def test_capture_hands_on_every_sum_once_and_takes_the_next_as_the_last_leaves(r
         assert [(g["group"], g["first"], g["last"]) for g in groups] == [
             (i, i == 0, i == count - 1) for i in range(count)
         ]
-        assert all(g["tags"]["rewind"] == k >> 1 & 1 and g["tags"]["last_tile"] == k & 1 for g in groups)
+        assert all(g["tags"]["plane_last"] == k >> 1 & 1 and g["tags"]["last_tile"] == k & 1 for g in groups)
+        before = k - 1 if k else 3  # after a reset as after the last output of an op
+        assert all(g["plane_first"] == before >> 1 & 1 for g in groups)
+        assert all(g["rewind"] == (before & 3 == 3) for g in groups)

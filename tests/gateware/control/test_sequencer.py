@@ -69,8 +69,7 @@ def expected_outputs(ops: list[OpDescriptor], offset: int) -> list[dict[str, Any
                                 "chunks": plane.chunks - 1, "tail": plane.tail - 1, "pitch": plane.pitch,
                             },
                             "tags": {
-                                "rewind": int(not inner),
-                                "plane_first": k == 0, "plane_last": k == len(op.planes) - 1,
+                                "plane_last": k == len(op.planes) - 1,
                                 "last_tile": tile == op.tiles - 1,
                                 "pool_first": x % op.pool_width == 0 and y % op.pool_height == 0,
                                 "pool_last": (x + 1) % op.pool_width == 0 and (y + 1) % op.pool_height == 0,
@@ -125,8 +124,7 @@ def test_every_output_of_every_op_is_asked_for_once_in_order_and_ops_wait_for_wh
                     program[at] = word
                 ctx.set(dut.loading, 0)
                 await ctx.tick().repeat(rng.randint(1, 40))
-            flags = {"no_activation_skip": run % 2, "no_block_skip": 1 - run % 2}
-            ctx.set(dut.start.payload, {"entry": entry, "offset": offset, "ops": limit, **flags})
+            ctx.set(dut.start.payload, {"entry": entry, "offset": offset, "ops": limit})
             ctx.set(dut.start.valid, 1)
             await ctx.tick().until(dut.start.ready)
             ctx.set(dut.start.valid, 0)
@@ -157,7 +155,7 @@ def test_every_output_of_every_op_is_asked_for_once_in_order_and_ops_wait_for_wh
                     assert plain(payload) == {key: wanted[key] for key in ("request", "tags")}
                     assert wanted["op"] == written, "an op began before the one before it was written"
                     assert first_mask == ran[written].masks
-                    assert (ctx.get(dut.no_activation_skip), ctx.get(dut.no_block_skip)) == tuple(flags.values())
+                    assert ctx.get(dut.keeps_zeros) == ran[written].keeps_zeros
                     asked += 1
             ctx.set(dut.op_done, 0)
             assert asked == len(expected)
@@ -183,7 +181,7 @@ def test_the_most_ops_of_a_run_are_256(asked, done):
 
     async def bench(ctx: Any) -> None:
         nonlocal ran
-        ctx.set(dut.start.payload, {"entry": 0, "offset": 0, "ops": asked, "no_activation_skip": 0, "no_block_skip": 0})
+        ctx.set(dut.start.payload, {"entry": 0, "offset": 0, "ops": asked})
         ctx.set(dut.start.valid, 1)
         await ctx.tick().until(dut.start.ready)
         ctx.set(dut.start.valid, 0)

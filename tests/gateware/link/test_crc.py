@@ -5,19 +5,26 @@ import struct
 
 from amaranth.sim import Simulator
 
-from sterna.gateware.link.crc import RESIDUE, Crc32c
+from sterna.gateware.link.crc import BYTE_CYCLES, RESIDUE, Crc32c
 from sterna.spec.frames import crc32c
+
+
+async def give(ctx, dut, port, byte):
+    """A byte at ``valid`` or ``exchange``, until another may come."""
+    ctx.set(dut.data, byte)
+    ctx.set(port, 1)
+    await ctx.tick()
+    ctx.set(port, 0)
+    ctx.set(dut.data, ~byte & 0xFF)
+    await ctx.tick().repeat(BYTE_CYCLES - 1)
 
 
 async def exchanged(ctx, dut, data):
     """The bytes that leave the register as ``data`` comes in."""
     found = []
     for byte in data:
-        ctx.set(dut.data, byte)
-        ctx.set(dut.exchange, 1)
         found.append(ctx.get(dut.low))
-        await ctx.tick()
-    ctx.set(dut.exchange, 0)
+        await give(ctx, dut, dut.exchange, byte)
     return bytes(found)
 
 
@@ -35,18 +42,12 @@ def test_register_holds_the_crc_of_all_bytes_since_start_and_changes_places_with
             for end, byte in enumerate(data, 1):
                 while rng.random() < 0.3:
                     await ctx.tick()
-                ctx.set(dut.data, byte)
-                ctx.set(dut.valid, 1)
-                await ctx.tick()
-                ctx.set(dut.valid, 0)
+                await give(ctx, dut, dut.valid, byte)
                 assert ctx.get(dut.low) == crc32c(data[:end]) & 0xFF
             assert await exchanged(ctx, dut, struct.pack("<I", other)) == struct.pack("<I", crc32c(data))
             other = crc32c(data, other)  # the one that came in goes on
             for byte in (*data, *struct.pack("<I", other)):
-                ctx.set(dut.data, byte)
-                ctx.set(dut.valid, 1)
-                await ctx.tick()
-            ctx.set(dut.valid, 0)
+                await give(ctx, dut, dut.valid, byte)
             assert await exchanged(ctx, dut, bytes(4)) == struct.pack("<I", RESIDUE)
             other = rng.getrandbits(32)
 

@@ -11,10 +11,12 @@ from sterna.spec.configuration import Configuration
 
 
 def sum_group(configuration: Configuration) -> data.StructLayout:
-    """``requantisers`` neighbouring sums of one output, and the output's tags."""
+    """``requantisers`` neighbouring sums of one output, and the output's tags and what follows from the one before."""
     return data.StructLayout({
         "sums": data.ArrayLayout(signed(configuration.acc_bits), configuration.requantisers),
         "tags": output_tags(),
+        "plane_first": 1,
+        "rewind": 1,  # a pixel's first: the parameters begin again
         "first": 1,  # first and last group of the output
         "last": 1,
         "group": range(max(2, configuration.pe // configuration.requantisers)),
@@ -42,7 +44,8 @@ class Capture(wiring.Component):
         c = self.configuration
         count = c.pe // c.requantisers
         held = Signal(data.ArrayLayout(signed(c.acc_bits), c.pe), reset_less=True)
-        tags = Signal(output_tags(), reset_less=True)
+        tags = Signal(output_tags(), init={"plane_last": 1, "last_tile": 1})
+        plane_first, rewind = Signal(reset_less=True), Signal(reset_less=True)
         group = Signal(range(max(2, count)))
         first = Signal(reset_less=True)
         valid, last = Signal(), Signal()  # flip-flops, because `ready` holds up the whole pipeline before it
@@ -50,6 +53,8 @@ class Capture(wiring.Component):
         m.d.comb += [
             self.groups.valid.eq(valid),
             self.groups.payload.tags.eq(tags),
+            self.groups.payload.plane_first.eq(plane_first),
+            self.groups.payload.rewind.eq(rewind),
             self.groups.payload.group.eq(group),
             self.groups.payload.first.eq(first),
             self.groups.payload.last.eq(last),
@@ -63,4 +68,5 @@ class Capture(wiring.Component):
                 m.d.sync += [valid.eq(0), group.eq(0)]
         with m.If(self.load & self.ready):
             m.d.sync += [held.eq(self.sums), tags.eq(self.tags), first.eq(1), valid.eq(1)]
+            m.d.sync += [plane_first.eq(tags.plane_last), rewind.eq(tags.plane_last & tags.last_tile)]
         return m

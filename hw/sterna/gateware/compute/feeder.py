@@ -7,6 +7,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from sterna.gateware.arithmetic import sum_or
 from sterna.gateware.compute.scanner import OFFSET_BITS, fetched_chunk
 from sterna.gateware.kept import KEPT
 from sterna.spec.configuration import CHUNK, Configuration
@@ -25,7 +26,7 @@ class Feeder(wiring.Component):
 
     Flow: everything moves with ``step``. A chunk counts when all feeders have it (``take``), which wants ``room`` in
     each. Addresses follow decisions: everything that only they are made from is kept a cycle later than the masks, so
-    that ``block`` and ``word`` come two steps after the decision, with ``read`` and ``present``. Others may use the
+    that ``block`` and ``word`` come two steps after the decision, with ``read``. Others may use the
     memories: with ``lend`` their addresses come next, in place of a decision that issued nothing or in a cycle without
     a step.
     Throughput: one position a cycle. Sources: zero-skip masks, SparTen (Gondimalla 2019); queues, EIE (Han 2016).
@@ -40,8 +41,6 @@ class Feeder(wiring.Component):
             "activation_mask": In(CHUNK),
             "block_mask": In(CHUNK),
             "first_block": In((c.weight_depth - 1).bit_length()),
-            "no_activation_skip": In(1),
-            "no_block_skip": In(1),
             "stored": Out(COUNT_BITS),  # blocks of the chunk that was taken last, two steps later
             # decision
             "step": In(1),       # only with flow
@@ -59,38 +58,32 @@ class Feeder(wiring.Component):
             "read": Out(1),
             "block": Out((c.weight_depth - 1).bit_length()),
             "word": Out((c.activation_depth - 1).bit_length()),
-            "present": Out(1),   # activation and block are there; else they are noise and count as zero
         })  # fmt: skip
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         # One position is left at most, and an output ends (`ends`) or does not (`passes`): in flip-flops, because the
         # pace of all feeders hangs on them.
-        members = {"mask": CHUNK, "blocks": CHUNK, "live": CHUNK, "last": 1}
+        members = {"mask": CHUNK, "blocks": CHUNK, "last": 1}
         masks, chunk = data.StructLayout(members), data.StructLayout({**members, "ends": 1, "passes": 1})
         whole = self.take & ~self.chunk.half
 
         # Arrival: which positions have to be issued.
         fetched = self.chunk
         lower = Signal(CHUNK - 1, reset_less=True)  # of the chunk before, all but its first
-        activation_mask, wanted = Signal(CHUNK), Signal(CHUNK)
+        wanted = Signal(CHUNK)
         arrived = Signal(chunk, reset_less=True)  # but for `ends` and `passes`, which are worked out from it
         fresh = Signal()  # it is neither current nor queued nor dropped
         if self.configuration.activation_skip:
-            m.d.comb += activation_mask.eq(_window(Cat(lower, self.activation_mask), fetched.shift))
+            m.d.comb += wanted.eq(_window(Cat(lower, self.activation_mask), fetched.shift) & self.block_mask)
             with m.If(self.take):
                 m.d.sync += lower.eq(self.activation_mask[1:])
-            m.d.comb += wanted.eq(
-                (activation_mask | self.no_activation_skip.replicate(CHUNK))
-                & (self.block_mask | (fetched.positions & self.no_block_skip.replicate(CHUNK)))
-            )
         else:
-            m.d.comb += [activation_mask.eq(~0), wanted.eq(self.block_mask)]
+            m.d.comb += wanted.eq(self.block_mask)
         with m.If(whole):
             m.d.sync += [
                 arrived.mask.eq(wanted),
                 arrived.blocks.eq(self.block_mask),
-                arrived.live.eq(activation_mask & self.block_mask),
                 arrived.last.eq(fetched.last),
             ]
 
@@ -138,8 +131,8 @@ class Feeder(wiring.Component):
             m.d.sync += queued.eq(arrived)
 
         # Decision.
-        some, index, present = _lowest(list(current.mask), list(current.live))
-        issue = Signal(data.StructLayout({"below": CHUNK - 1, "index": OFFSET_BITS, "present": 1}), reset_less=True)
+        some, index = _lowest(list(current.mask))
+        issue = Signal(data.StructLayout({"below": CHUNK - 1, "index": OFFSET_BITS}), reset_less=True)
         m.d.comb += self.issuing.eq(holding & some)
         with m.If(self.step):
             m.d.sync += [
@@ -147,7 +140,6 @@ class Feeder(wiring.Component):
                 self.held.eq(holding),
                 issue.below.eq((current.blocks & ~Cat(before[1:]))[: CHUNK - 1]),  # the chunk's blocks before this one
                 issue.index.eq(Cat(index)),
-                issue.present.eq(present if self.configuration.activation_skip else 1),
             ]
         self._build_addresses(m, issue, leaving, waiting, whole, arrived.blocks)
         return m
@@ -174,7 +166,7 @@ class Feeder(wiring.Component):
             with m.If(came):
                 m.d.sync += [
                     queued_place.eq(arrived_place),
-                    arrived_place.pointer.eq(_sum_or(rewind, self.first_block, arrived_place.pointer, stored)),
+                    arrived_place.pointer.eq(sum_or(rewind, self.first_block, arrived_place.pointer, stored)),
                     arrived_place.word.eq(arrived_word),
                     stored.eq(_population(blocks)),
                 ]
@@ -184,9 +176,8 @@ class Feeder(wiring.Component):
         with m.If(self.flow):
             m.d.sync += [
                 self.read.eq(self.issued & self.step),
-                self.block.eq(_sum_or(self.lend, self.others_block, current_place.pointer, blocks_below)),
-                self.word.eq(_sum_or(self.lend, self.others_word, current_place.word, issue.index)),
-                self.present.eq(issue.present),
+                self.block.eq(sum_or(self.lend, self.others_block, current_place.pointer, blocks_below)),
+                self.word.eq(sum_or(self.lend, self.others_word, current_place.word, issue.index)),
             ]
 
 
@@ -198,21 +189,15 @@ def all_room(m: Module, feeders: Sequence[Feeder], advance: Value) -> Value:
     return advance | Cat(pairs).all()
 
 
-def _sum_or(other: Value, instead: Value, long: Value, short: Value) -> Value:
-    """``long + short``, or ``instead``: the bit that chooses stands where ``short`` has none, so that a cell of the
-    carry chain does both."""
-    return Mux(other, instead, (long + Cat(short, other.replicate(len(long) - len(short))))[: len(long)])
-
-
-def _lowest(bits: Sequence[Value], values: Sequence[Value]) -> tuple[Value, list[Value], Value]:
-    """Whether a bit is set, the lowest's number, bit by bit, and its value."""
+def _lowest(bits: Sequence[Value]) -> tuple[Value, list[Value]]:
+    """Whether a bit is set, and the lowest's number, bit by bit."""
     if len(bits) == 1:
-        return bits[0], [], values[0]
+        return bits[0], []
     half = len(bits) // 2
-    low, low_index, low_value = _lowest(bits[:half], values[:half])
-    high, high_index, high_value = _lowest(bits[half:], values[half:])
+    low, low_index = _lowest(bits[:half])
+    high, high_index = _lowest(bits[half:])
     index = [Mux(low, a, b) for a, b in zip(low_index, high_index, strict=True)]
-    return low | high, [*index, ~low], Mux(low, low_value, high_value)
+    return low | high, [*index, ~low]
 
 
 def _window(bits: Value, begin: Value) -> Value:

@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sterna.gateware.arithmetic import up_or
 from sterna.gateware.compute.requantiser import activation_group
 from sterna.gateware.memory.packer import packed_run
 from sterna.gateware.memory.ram import Ram
@@ -25,6 +26,7 @@ class MaxPool(wiring.Component):
         self.configuration = c = configuration
         super().__init__({
             "activations": In(stream.Signature(activation_group(c))),
+            "keeps_zeros": In(1),  # zeros are written as what is not zero
             "run": Out(stream.Signature(packed_run(c, c.requantisers))),
             "coming": Out(1),  # `run` may be valid in the next cycle
         })  # fmt: skip
@@ -43,15 +45,15 @@ class MaxPool(wiring.Component):
         opening = Signal()  # the next group is the first of its window
         go = Signal()
         row_end = flags.row_end | flags.op_end
-        ahead = ~(flags.pixel_end & ~flags.pool_column_end)
+        back_to_base = flags.pixel_end & ~flags.pool_column_end
         with m.If(self.activations.valid & go):
             m.d.sync += opening.eq(flags.pixel_end & (flags.pool_column_end | row_end))
             with m.If(opening):
                 m.d.sync += base.eq(index)
-            with m.If(flags.write | ~ahead):  # subtracted, the bit that chooses lets both fit the carry chain's cells
-                m.d.sync += index.eq(Mux(ahead, index - ahead.replicate(len(index)), base))
-            with m.If(flags.pixel_end & row_end):
-                m.d.sync += index.eq(0)
+            with m.If(flags.write | back_to_base):
+                m.d.sync += index.eq(up_or(back_to_base, base, index))
+        with m.If(self.activations.valid & go & flags.pixel_end & row_end):
+            m.d.sync += index.eq(0)
 
         # What was held comes with the group; they are compared; the greater goes on, or back.
         came = Signal(activation_group(c), reset_less=True)
@@ -91,7 +93,10 @@ class MaxPool(wiring.Component):
             with m.If(go):
                 m.d.sync += [
                     new.eq(came.flags.pool_first | (came.values[r] > maxima.read.data[r])),
-                    nonzero.eq(Cat(maxima.read.data[r].any(), came.values[r].any()) & writes.replicate(2)),
+                    nonzero.eq(
+                        (Cat(maxima.read.data[r].any(), came.values[r].any()) | self.keeps_zeros.replicate(2))
+                        & writes.replicate(2)
+                    ),
                 ]
             m.d.comb += [
                 greater[r].eq(Mux(new, mine[r], held[r])),

@@ -97,7 +97,7 @@ class Requantiser(wiring.Component):
             m.d.sync += [
                 valid[0].eq(there),
                 at[0].group.eq(group.group),
-                at[0].plane_first.eq(tags.plane_first),
+                at[0].plane_first.eq(group.plane_first),
                 at[0].plane_last.eq(tags.plane_last),
                 at[0].flags.write.eq(~tags.last_tile | (group.group <= self.tail_groups)),
                 at[0].flags.pixel_end.eq(tags.last_tile & group.last),
@@ -116,7 +116,7 @@ class Requantiser(wiring.Component):
         pointer = Signal((c.parameter_depth - 1).bit_length(), reset_less=True)
         m.d.comb += [
             self.parameters.enable.eq(go & self.groups.valid),
-            self.parameters.address.eq(Mux(asked.first & asked.tags.rewind, self.first_parameter, pointer)),
+            self.parameters.address.eq(Mux(asked.first & asked.rewind, self.first_parameter, pointer)),
         ]
         with m.If(self.parameters.enable):
             m.d.sync += pointer.eq(self.parameters.address + 1)

@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sterna.gateware.arithmetic import down_or, up_or
 from sterna.gateware.kept import KEPT
 from sterna.gateware.memory.ram import ReadPort
 from sterna.spec.configuration import CHUNK, Configuration
@@ -108,11 +109,11 @@ class Scanner(wiring.Component):
             self.block_masks.enable.eq(busy & ready),
             self.block_masks.address.eq(mask_pointer),
         ]
-        # Registers that load or count: subtracting the bit that chooses puts both into the cells of the carry chain.
         on = Signal()  # to the next chunk of this row
+        elsewhere = Signal(attrs=KEPT)
         start = Signal.like(word)  # of the next row
         lower, upper = word[:OFFSET_BITS], word[OFFSET_BITS:]
-        m.d.comb += [on.eq(busy & ~row_end), start.eq(Mux(busy, row_word + pitch, request.word))]
+        m.d.comb += [on.eq(busy & ~row_end), elsewhere.eq(~on), start.eq(Mux(busy, row_word + pitch, request.word))]
         m.d.sync += busy.eq(Mux(busy, ~(ready & ends), self.outputs.valid))
         with m.If(~busy):
             m.d.sync += [
@@ -131,14 +132,12 @@ class Scanner(wiring.Component):
         ]
         m.d.sync += half.eq((ready & half_moving) | (~ready & half_held))
         with m.If(Mux(ready, counts, rewinds)):
-            m.d.sync += mask_pointer.eq(Mux(busy, mask_pointer - busy.replicate(len(mask_pointer)), self.first_mask))
+            m.d.sync += mask_pointer.eq(up_or(~busy, self.first_mask, mask_pointer))
         with m.If(Mux(ready, moves, ~busy)):
             m.d.sync += [
                 rewind.eq(~busy & request.rewind),
-                upper.eq(Mux(on, upper - on.replicate(len(upper)), start[OFFSET_BITS:])),
-                chunks_left.eq(
-                    Mux(on, chunks_left + on.replicate(len(chunks_left)), Mux(busy, chunks, request.chunks))
-                ),
+                upper.eq(up_or(elsewhere, start[OFFSET_BITS:], upper)),
+                chunks_left.eq(down_or(on, chunks_left, Mux(busy, chunks, request.chunks))),
                 row_end.eq(Mux(on, chunks_left == 1, Mux(busy, single, request.chunks == 0))),
             ]
         with m.If(Mux(ready, turns, ~busy)):
@@ -146,7 +145,7 @@ class Scanner(wiring.Component):
                 lower.eq(start),
                 unaligned.eq(begins_half),
                 row_word.eq(start),
-                rows_left.eq(Mux(busy, rows_left + busy.replicate(len(rows_left)), request.rows)),
+                rows_left.eq(down_or(busy, rows_left, request.rows)),
                 last_row.eq(Mux(busy, rows_left == 1, request.rows == 0)),
             ]
 

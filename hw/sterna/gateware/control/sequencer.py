@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sterna.gateware.arithmetic import down_or, up_or
 from sterna.gateware.compute.scanner import output_request
 from sterna.gateware.control.tags import output_tags
 from sterna.gateware.interfaces import run_request
@@ -61,12 +62,11 @@ class Sequencer(wiring.Component):
             "start": In(stream.Signature(run_request())),
             "running": Out(1),
             "program": Out(ReadPort(c.program_depth, WORD_BITS)),
-            "windows": Out(WritePort(c.program_depth, WORD_BITS)),
+            "windows": Out(WritePort(c.program_depth, (c.activation_depth - 1).bit_length())),  # into the low bits
             "outputs": Out(stream.Signature(scheduled_output(c))),
             "op_done": In(1),
             "loading": In(1),  # the program changes
-            "no_activation_skip": Out(1),
-            "no_block_skip": Out(1),
+            "keeps_zeros": Out(1),  # between runs: of the op at the program's begin
             "begin": Out(1),
             "first_block": Out((c.weight_depth - 1).bit_length()),
             "first_mask": Out((c.mask_depth - 1).bit_length()),
@@ -126,8 +126,9 @@ class Sequencer(wiring.Component):
         fraction_start, fraction_step = op_field("fraction", bank_bits), op_field("fraction_step", bank_bits)
         # With `begin` the packer takes the first two; then the others come in their place.
         destination, lead = op_field("destination", word_bits, then="trail"), op_field("lead", word_bits, then="gap")
-        slotted = op_field("slotted")
+        slotted, keeps_zeros = op_field("slotted"), op_field("keeps_zeros")
         m.d.comb += [
+            self.keeps_zeros.eq(keeps_zeros),
             self.first_block.eq(op_field("weights", self.first_block.shape().width)),
             self.first_mask.eq(op_field("masks", self.first_mask.shape().width)),
             self.first_parameter.eq(op_field("parameters", self.first_parameter.shape().width)),
@@ -178,7 +179,7 @@ class Sequencer(wiring.Component):
 
         output = self.outputs.payload
         tags, request = output.tags, output.request
-        taken = Signal()
+        taken, plane_first = Signal(), Signal()
         m.d.comb += [
             taken.eq(self.outputs.valid & self.outputs.ready),
             request.word.eq(window),
@@ -186,10 +187,9 @@ class Sequencer(wiring.Component):
             request.chunks.eq(plane_field("chunks")),
             request.tail.eq(plane_field("tail")),
             request.pitch.eq(plane_field("pitch", word_bits)),
-            # parameters begin again at every pixel, weights and masks when the phases are through
-            tags.rewind.eq(pixel_first),
+            # weights and masks begin again when the phases are through
             request.rewind.eq(pixel_first & first_phase),
-            tags.plane_first.eq(plane == 0),
+            plane_first.eq(plane == 0),
             tags.plane_last.eq(last_plane),
             tags.last_tile.eq(last_tile),
             tags.pool_first.eq(pool_first),
@@ -211,11 +211,17 @@ class Sequencer(wiring.Component):
         with m.If(self.start.valid & self.start.ready):
             m.d.sync += [
                 offset.eq(asked.offset),
-                ops_left.eq(asked.ops),
-                self.no_activation_skip.eq(asked.no_activation_skip),
-                self.no_block_skip.eq(asked.no_block_skip),
                 self.running.eq(1),
             ]
+        starts, op_ends = self.start.valid & self.start.ready, taken & tags.op_last
+        with m.If(starts | op_ends):
+            m.d.sync += ops_left.eq(down_or(self.running, ops_left, asked.ops))
+        # Where words are read next, if it is not behind the last.
+        again, anew = Signal(), Signal()
+        entered = ~self.running & ~self.loading
+        with m.If(self.program.enable | again | anew):
+            there = Mux(again, first_plane, asked.entry & entered.replicate(len(counter)))
+            m.d.sync += counter.eq(up_or(again | anew, there, counter))
         begins = Signal()
         m.d.comb += self.place.word.eq(destination + Mux(slotted, offset, 0))
         m.d.sync += [
@@ -225,9 +231,8 @@ class Sequencer(wiring.Component):
         ]
         with m.If(self.program.enable):
             m.d.sync += [
-                counter.eq(counter + 1),
                 # Of further planes the window follows at once.
-                index.eq(Mux((index == BEGINNING_WORDS - 1) & ~tags.plane_first, WINDOW, index + 1)),
+                index.eq(Mux((index == BEGINNING_WORDS - 1) & ~plane_first, WINDOW, index + 1)),
             ]
             with m.If((index == OP_HEAD_WORDS) & new_op):
                 m.d.sync += first_plane.eq(counter)
@@ -247,7 +252,8 @@ class Sequencer(wiring.Component):
                         m.d.sync += [window.eq(start_window), new_op.eq(0), pixel_first.eq(1), first_pixel.eq(1)]
                         m.next = "SCHEDULE"
                 with m.If(~self.running & (self.loading | (known & elsewhere))):
-                    m.d.sync += [counter.eq(Mux(self.loading, 0, asked.entry)), index.eq(0)]
+                    m.d.comb += anew.eq(1)
+                    m.d.sync += index.eq(0)
             with m.State("SCHEDULE"):
                 # What is known of an op's outputs when it begins is enough for those that nothing else is read after.
                 m.d.comb += [
@@ -289,7 +295,6 @@ class Sequencer(wiring.Component):
                             Cat(column, row, pool_column, pool_row, phase).eq(0),
                             index.eq(0),
                             new_op.eq(1),
-                            ops_left.eq(ops_left - 1),
                         ]
                         with m.If(last_op | (ops_left == 1)):
                             m.next = "DRAIN"
@@ -297,14 +302,14 @@ class Sequencer(wiring.Component):
                             m.next = "FETCH"
                     with m.Elif(~single):
                         m.d.sync += index.eq(OP_HEAD_WORDS)
-                        with m.If(last_plane):
-                            m.d.sync += counter.eq(first_plane)
+                        m.d.comb += again.eq(last_plane)
                         m.next = "FETCH"
             with m.State("SETTLE"):
                 m.d.comb += self.program.enable.eq(rest)
                 m.next = "SCHEDULE"
             with m.State("DRAIN"):
                 with m.If(~writing | self.op_done):
-                    m.d.sync += [self.running.eq(0), counter.eq(0)]
+                    m.d.comb += anew.eq(1)
+                    m.d.sync += self.running.eq(0)
                     m.next = "FETCH"
         return m

@@ -6,9 +6,7 @@ from amaranth.lib import data
 def output_tags() -> data.StructLayout:
     """Tags of one output: one plane of one tile of one pixel."""
     return data.StructLayout({
-        "rewind": 1,          # the parameters begin again
-        "plane_first": 1,
-        "plane_last": 1,
+        "plane_last": 1,      # the next output is another tile's, or of the next pixel
         "last_tile": 1,
         "pool_first": 1,      # first and last pixel of a pooling window
         "pool_last": 1,

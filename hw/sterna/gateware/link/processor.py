@@ -6,7 +6,7 @@ from typing import Any
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import memory, wiring
 
-from sterna.gateware.bounds import at_least
+from sterna.gateware.arithmetic import at_least, down_or, sum_or, up_or
 from sterna.gateware.link.crc import Crc32c
 from sterna.gateware.link.instructions import (
     PROGRAM_DEPTH,
@@ -119,14 +119,20 @@ class LinkProcessor(wiring.Component):
         }
         calls = decoded("calls", branches & (self._condition == Condition.CALL))
 
-        m.d.comb += [following.eq(at + 1), fetch.en.eq(second), fetch.addr.eq(following)]
-        with m.If(self._acts[Action.RETURN]):
-            m.d.comb += following.eq(links[0])
-            m.d.sync += links[0].eq(links[1])
+        returns = self._acts[Action.RETURN]
+        straight = Signal.like(following)
+        m.d.comb += [
+            straight.eq(up_or(returns, links[0], at)),
+            following.eq(straight),
+            fetch.en.eq(second),
+            fetch.addr.eq(following),
+        ]
         with m.If(~starting & branches & (self._holds.bit_select(self._condition[2:], 1) ^ inverted)):
             m.d.comb += following.eq(word)
+        with m.If(calls | returns):
+            m.d.sync += links[0].eq(Mux(calls, straight, links[1]))
         with m.If(calls):
-            m.d.sync += [links[0].eq(at + 1), links[1].eq(links[0])]
+            m.d.sync += links[1].eq(links[0])
         with m.If(second):
             m.d.sync += at.eq(following)
 
@@ -137,22 +143,20 @@ class LinkProcessor(wiring.Component):
         self._count = Signal(10, reset_less=True)
         self._length = Signal(8, reset_less=True)
         a, acts = self._a, self._acts
-        with m.If(acts[Action.SET_INDEX]):
-            m.d.sync += self._index.eq(a)
-        with m.Elif(acts[Action.INDEX_UP] | self._up):
-            m.d.sync += self._index.eq(self._index + 1)
+        ups = acts[Action.INDEX_UP] | self._up
+        with m.If(acts[Action.SET_INDEX] | ups):
+            m.d.sync += self._index.eq(up_or(acts[Action.SET_INDEX], a, self._index))
         counts, shortens = self._branch_on[Condition.COUNT], self._branch_on[Condition.LENGTH]
-        with m.If(acts[Action.COUNT_LOW]):
-            m.d.sync += self._count[:8].eq(a)
-        with m.If(acts[Action.COUNT_HIGH]):
-            m.d.sync += self._count[8:].eq(a)
         # A frame's bytes are counted too, but for one far too long.
-        with m.If((counts & self._count.any()) | (acts[Action.PUT] & ~self._count[-3:].all())):
-            m.d.sync += self._count.eq(self._count - 1)
-        with m.If(acts[Action.LENGTH]):
-            m.d.sync += self._length.eq(a)
-        with m.Elif(shortens & self._length.any()):
-            m.d.sync += self._length.eq(self._length - 1)
+        down = (counts & self._count.any()) | (acts[Action.PUT] & ~self._count[-3:].all())
+        fewer = down_or(down, self._count, Cat(a, a))
+        with m.If(acts[Action.COUNT_LOW] | down):
+            m.d.sync += self._count[:8].eq(fewer)
+        with m.If(acts[Action.COUNT_HIGH] | down):
+            m.d.sync += self._count[8:].eq(fewer[8:])
+        shorter = shortens & self._length.any()
+        with m.If(acts[Action.LENGTH] | shorter):
+            m.d.sync += self._length.eq(down_or(shorter, self._length, a))
 
     def _build_ring(self, m: Module) -> None:
         m.submodules.ring = ring = memory.Memory(
@@ -168,6 +172,7 @@ class LinkProcessor(wiring.Component):
         take = Signal()
         self._full, self._received = Signal(), Signal()
         reading = Signal(pointer)  # ahead of the pointer, so that the byte is there in an instruction's first cycle
+        jumps, loads = Signal(), Signal()
         acts = self._acts
         put = acts[Action.PUT]
         m.d.comb += [
@@ -177,7 +182,9 @@ class LinkProcessor(wiring.Component):
             write.addr.eq(Mux(put, writer, head)),
             write.data.eq(Mux(put, self._a, self.rx.payload)),
             read.addr.eq(reading),
-            reading.eq(reader + self._from_ring),
+            jumps.eq(acts[Action.BACK] | acts[Action.NEXT]),
+            loads.eq(acts[Action.MARK] | acts[Action.BACK]),
+            reading.eq(sum_or(jumps, Mux(acts[Action.BACK], frame, writer), reader, self._from_ring)),
         ]
         full = Signal()
         m.d.comb += full.eq((head + 1)[: len(head)] == frame)
@@ -185,15 +192,9 @@ class LinkProcessor(wiring.Component):
         m.d.sync += [self._full.eq(full), room.eq(~full & ~take), self._received.eq(reader != head)]
         with m.If(take):
             m.d.sync += head.eq(head + 1)
-        with m.If(acts[Action.BACK]):
-            m.d.comb += reading.eq(frame)
-        with m.Elif(acts[Action.NEXT]):
-            m.d.comb += reading.eq(writer)
         m.d.sync += reader.eq(reading)
-        with m.If(acts[Action.MARK] | acts[Action.BACK]):
-            m.d.sync += writer.eq(reader)
-        with m.Elif(put):
-            m.d.sync += writer.eq(writer + 1)
+        with m.If(loads | put):
+            m.d.sync += writer.eq(up_or(loads, reader, writer))
         with m.If(acts[Action.MARK]):
             m.d.sync += frame.eq(reader)
         self._ring_data = read.data
@@ -247,7 +248,7 @@ class LinkProcessor(wiring.Component):
                 m.d.sync += early.eq(port)
         m.d.sync += from_work.eq((self._source != Source.IMMEDIATE) & ~self._source[2])
         masks, loads, differs, low = (Signal(name=name) for name in ("masks", "loads", "differs", "low"))
-        left, right, total = Signal(8), Signal(8), Signal(9)
+        right, total = Signal(8), Signal(9)
         m.d.sync += [
             masks.eq(operation == Operation.AND),
             loads.eq(operation == Operation.LOAD),
@@ -255,12 +256,11 @@ class LinkProcessor(wiring.Component):
             low.eq((operation == Operation.SUB) | (operation[0] & operation[1:].any() & self._carry)),
         ]
         m.d.comb += [
-            left.eq(a & (~loads).replicate(8)),
             right.eq(Mux(from_work, self._work_data, early) ^ differs.replicate(8)),
-            total.eq((Cat(1, left) + Cat(low, right))[1:]),
+            total.eq((Cat(1, a) + Cat(low, right))[1:]),
         ]
         with m.If(self._accumulate & ~masks):
-            m.d.sync += a.eq(total)
+            m.d.sync += a.eq(Mux(loads, right, total))
             with m.If(~loads):
                 m.d.sync += self._carry.eq(total[8])
         with m.Elif(self._accumulate | acts[Action.EXCHANGE]):
@@ -272,10 +272,9 @@ class LinkProcessor(wiring.Component):
         self._kind, self._bank = Signal(range(ACTIVATIONS + 1), reset_less=True), Signal(range(c.simd), reset_less=True)
         outside, self._beyond = Signal(), Signal()
         activations = self._kind == ACTIVATIONS
-        with m.If(acts[Action.ADDRESS]):
-            m.d.sync += address.eq(Cat(address[8:], a))
-        with m.Elif(acts[Action.STEP] & (~activations | (self._bank == c.simd - 1))):
-            m.d.sync += address.eq(address + 1)
+        steps = acts[Action.STEP] & (~activations | (self._bank == c.simd - 1))
+        with m.If(acts[Action.ADDRESS] | steps):
+            m.d.sync += address.eq(up_or(acts[Action.ADDRESS], Cat(address[8:], a), address))
         with m.If(acts[Action.KIND]):
             m.d.sync += [self._kind.eq(a), self._bank.eq(0), self._beyond.eq(0)]
         with m.Elif(acts[Action.STEP]):
@@ -384,8 +383,4 @@ class LinkProcessor(wiring.Component):
 
 def _start(bits: Value) -> dict[str, Value]:
     """The arguments of START as the core takes them."""
-    flags = bits[32:40]
-    return {
-        "entry": bits[:16], "offset": bits[16:32], "no_activation_skip": flags[1], "no_block_skip": flags[2],
-        "ops": bits[40:48],
-    }  # fmt: skip
+    return {"entry": bits[:16], "offset": bits[16:32], "ops": bits[40:48]}

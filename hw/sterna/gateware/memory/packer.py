@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sterna.gateware.arithmetic import up_or
 from sterna.spec.configuration import CHUNK, Configuration
 
 
@@ -137,9 +138,7 @@ class Packer(wiring.Component):
                 passing.eq(place.lead.any() & self.zeros),
             ]
 
-        # To load or to count: subtracting the bit that chooses puts both into the cells of the carry chain.
-        counts = ~self.begin
         chunk_end = Mux(passing, chunks_left != 0, run.write & word_end & (word_low == CHUNK - 1))
         with m.If(self.begin | (moved & chunk_end)):
-            m.d.sync += chunk.eq(Mux(counts, chunk - counts.replicate(len(chunk)), place.word[low_bits:]))
+            m.d.sync += chunk.eq(up_or(self.begin, place.word[low_bits:], chunk))
         return m

@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sterna.gateware.arithmetic import down_or, up_or
 from sterna.gateware.memory.packer import bank_write, packed_run, run_place
 from sterna.spec.configuration import Configuration
 
@@ -78,7 +79,6 @@ class WordPacker(wiring.Component):
         ending = Signal()  # they are the run's last
         moved, passed = Signal(), Signal()
         zeros = Mux(run.last & ~self.begin, place.trail, Mux(self.begin, place.lead, place.gap))
-        counts = ~self.begin
         m.d.comb += [
             self.run.ready.eq(~passing & self.write.ready),
             self.write.valid.eq(passing | self.run.valid),
@@ -90,11 +90,10 @@ class WordPacker(wiring.Component):
             write.banks.eq(write.changes.replicate(len(write.banks))),
             *(bank.eq(Mux(passing, 0, value)) for bank, value in zip(write.values, run.values, strict=True)),
         ]
-        # To load or to count: adding or subtracting the bit that chooses puts both into the cells of the carry chain.
         with m.If(self.begin | (moved & (passing | run.write))):
-            m.d.sync += word.eq(Mux(counts, word - counts.replicate(len(word)), place.word))
+            m.d.sync += word.eq(up_or(self.begin, place.word, word))
         with m.If(~passing | moved):
-            m.d.sync += left.eq(Mux(passing, left + passing.replicate(len(left)), zeros))
+            m.d.sync += left.eq(down_or(passing, left, zeros))
         with m.If(self.begin):
             m.d.sync += [passing.eq(zeros.any()), ending.eq(0)]
         with m.Elif(moved & passing):

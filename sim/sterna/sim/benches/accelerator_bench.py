@@ -2,8 +2,8 @@
 
 Parameters: ``configuration`` (its fields), ``seed``, ``stalls``, ``widths`` of a network of dense layers with this
 ``density`` of weight blocks, or ``layers`` of a network of every kind of layer, or ``resnet8`` (its arguments);
-``images``; ``behind``: how many images later results are asked for; ``flags`` of START and file for the ``report`` of
-``a_batch_is_timed``.
+``images``; ``behind``: how many images later results are asked for; whether ``a_batch_is_timed`` with ``skips``, and
+the file for its ``report``.
 """
 
 import json
@@ -39,6 +39,7 @@ from sterna.spec.frames import (
 )
 from sterna.spec.image import Image, Section, TensorPlace, write_requests
 from sterna.spec.registers import MAGIC, Register, State
+from sterna.spec.skips import ALL_SKIPS, NO_SKIPS, Skips
 
 Pending = list[tuple[TensorPlace, list[Answer]]]
 """Outputs of one run, and the answers that will hold them."""
@@ -55,7 +56,7 @@ class Bench:
 
     def __init__(self, dut: Handle) -> None:
         given: dict[str, Any] = {"seed": 0, "stalls": 0.5, "widths": (64, 24, 10), "images": 6, "density": 0.5,
-                                 "behind": 0, "flags": 0}  # fmt: skip
+                                 "behind": 0, "skips": True}  # fmt: skip
         given |= parameters()
         self.given = given
         self.configuration = configuration_of(given["configuration"])
@@ -68,7 +69,7 @@ class Bench:
         else:
             self.network = random_dense(given["seed"], tuple(given["widths"]), act_bits=self.configuration.act_bits,
                                         block=self.configuration.pe, density=given["density"])  # fmt: skip
-        self.image: Image = compile_network(self.network, self.configuration)
+        self.image: Image
         self.images = random_images(self.random, self.network, given["images"])
         self.under_way: tuple[tuple[Section, ...], int] = (), 0
         """Streamed sections that the last run reads, and its slot."""
@@ -88,8 +89,9 @@ class Bench:
         data = await self.link.call(Opcode.READ, read_arguments(first, count))
         return list(struct.unpack(f"<{count}I", data))
 
-    async def load(self) -> None:
+    async def load(self, skips: Skips) -> None:
         """Writes the image, pipelined, and has it checked."""
+        self.image = compile_network(self.network, self.configuration, skips)
         await self.link.call(Opcode.BEGIN, self.image.digest)
         written = [
             await self.link.submit(Opcode.WRITE, words)
@@ -99,7 +101,7 @@ class Bench:
             await self.link.result(answer)
         await self.link.call(Opcode.COMMIT, commit_arguments(self.image.payload_crc()))
 
-    async def infer(self, flags: int) -> None:
+    async def infer(self) -> None:
         """Runs all images through the slots of all cores in turn and scores the outputs against golden."""
         tensors = trace(self.network, self.images)
         inputs = tensors[self.network.input.name]
@@ -112,7 +114,7 @@ class Bench:
                 if index >= len(slots):  # this slot's former run
                     await self._score(pending.pop(0))
                 await self._submit_input(slot, self.image.input.layout.scatter(inputs[index]))
-                await self._submit_run(slot, flags)
+                await self._submit_run(slot)
             if index >= behind:
                 slot = slots[(index - behind) % len(slots)]
                 pending.append([(place, await self._submit_result(slot, place)) for place in self.image.outputs])
@@ -120,7 +122,7 @@ class Bench:
         for results in pending:
             await self._score(results)
 
-    async def _submit_run(self, slot: int, flags: int) -> None:
+    async def _submit_run(self, slot: int) -> None:
         """All segments; the words of each are on their way while the one before runs, if they do not lie over it."""
         image = self.image
         for index, segment in enumerate(image.segments):
@@ -131,7 +133,7 @@ class Bench:
                 await self.link.submit(Opcode.WRITE, words)
             core, half = divmod(slot, 2)
             entry, offset = image.ops[image.first_op(index)].entry, half * image.slot_offset
-            run = start_arguments(entry, offset, flags | StartFlag.SLOT * half, segment.ops, core)
+            run = start_arguments(entry, offset, StartFlag.SLOT * half, segment.ops, core)
             await self.link.submit(Opcode.START, run)
             self.under_way = segment.sections, slot
 
@@ -168,12 +170,11 @@ async def outputs_equal_golden(dut: Handle) -> None:
     """Load, then infer with every combination of the two skips: the outputs are golden's each time."""
     bench = Bench(dut)
     await bench.begin()
-    await bench.load()
     cycles = []
-    for flags in (0, StartFlag.NO_ACTIVATION_SKIP, StartFlag.NO_BLOCK_SKIP,
-                  StartFlag.NO_ACTIVATION_SKIP | StartFlag.NO_BLOCK_SKIP):  # fmt: skip
+    for skips in (ALL_SKIPS, Skips(activations=False), Skips(blocks=False), NO_SKIPS):
+        await bench.load(skips)
         (before,) = await bench.registers(Register.CYCLES)
-        await bench.infer(int(flags))
+        await bench.infer()
         (after,) = await bench.registers(Register.CYCLES)
         cycles.append((after - before) % (1 << 32))
     bench.scores.finish()
@@ -186,10 +187,10 @@ async def a_batch_is_timed(dut: Handle) -> None:
     """How many cycles a batch takes, and how many of them cores were running, all together."""
     bench = Bench(dut)
     await bench.begin()
-    await bench.load()
+    await bench.load(ALL_SKIPS if bench.given["skips"] else NO_SKIPS)
     (before,) = await bench.registers(Register.CYCLES)
     begin = get_sim_time("ns")
-    await bench.infer(bench.given["flags"])
+    await bench.infer()
     cycles = round((get_sim_time("ns") - begin) / PERIOD_NS)
     (after,) = await bench.registers(Register.CYCLES)
     bench.scores.finish()
@@ -226,9 +227,9 @@ async def refuses_what_it_must(dut: Handle) -> None:
     await link.call(Opcode.BEGIN, image.digest)
     assert await refusal(Opcode.COMMIT, commit_arguments(image.payload_crc())) == Status.BAD_CHECKSUM
     assert await refusal(Opcode.START, start_arguments(image.ops[0].entry, 0, 0)) == Status.NOT_LOADED
-    await bench.load()
+    await bench.load(ALL_SKIPS)
     assert await bench.registers(Register.STATE) == [State.LOADED]
-    await bench.infer(0)
+    await bench.infer()
     bench.scores.finish()
 
 
@@ -237,10 +238,10 @@ async def counters_add_up(dut: Handle) -> None:
     """Every cycle of a run is in exactly one class, and no more is issued than stored, nor stored than walked."""
     bench = Bench(dut)
     await bench.begin()
-    await bench.load()
+    await bench.load(ALL_SKIPS)
     first = Register.CYCLES
     before = await bench.registers(first, Register.POSITIONS - first + 1)
-    await bench.infer(0)
+    await bench.infer()
     after = await bench.registers(first, Register.POSITIONS - first + 1)
     moved = [(b - a) % 2**32 for a, b in zip(before, after, strict=True)]
     count = dict(zip(list(Register)[first:], moved, strict=True))

@@ -137,8 +137,7 @@ class Core:
             run = await _taken(ctx, port)
             ctx.set(self.ports.running, 1)
             self.running = True
-            skips = bool(run["no_activation_skip"]), bool(run["no_block_skip"])
-            self.notes.starts.append((run["entry"], run["offset"], *skips, run["ops"]))
+            self.notes.starts.append((run["entry"], run["offset"], run["ops"]))
             cycles = self.run_cycles()
             while self.running and cycles:
                 await ctx.tick()

@@ -71,11 +71,9 @@ class Case:
     block_masks: list[int]
     first_mask: int = 0
     first_block: int = 0
-    no_activation_skip: bool = False
-    no_block_skip: bool = False
 
-    def issues(self) -> tuple[list[list[tuple[int, int, int]]], int, int]:
-        """(block, word, present) of each issue, by output; positions and stored blocks walked."""
+    def issues(self) -> tuple[list[list[tuple[int, int]]], int, int]:
+        """(block, word) of each issue, by output; positions and stored blocks walked."""
         c = CONFIGURATION
         mask_pointer = block_pointer = positions = stored_blocks = 0
         issues = []
@@ -90,8 +88,8 @@ class Case:
                     word = (output["word"] + row * output["pitch"] + chunk * CHUNK + k) % c.activation_depth
                     active = self.activation_masks[word // CHUNK] >> word % CHUNK & 1
                     stored = mask >> k & 1
-                    if (active or self.no_activation_skip) and (stored or self.no_block_skip):
-                        issued.append((block_pointer % c.weight_depth, word, stored & active))
+                    if active and stored:
+                        issued.append((block_pointer % c.weight_depth, word))
                     block_pointer += stored
                     stored_blocks += stored
                     positions += 1
@@ -122,12 +120,11 @@ def random_case(rng: random.Random) -> Case:
         within = (2 << walk["tail"]) - 1 if number % chunks == chunks - 1 else -1
         block_masks[(first_mask + number) % c.mask_depth] = random_bits_of_chunk(rng, density) & within
     activation_masks = [random_bits_of_chunk(rng, active) for _ in range(c.activation_depth // CHUNK)]
-    return Case(outputs, activation_masks, block_masks, first_mask, rng.randrange(c.weight_depth),
-                rng.random() < 0.25, rng.random() < 0.25)  # fmt: skip
+    return Case(outputs, activation_masks, block_masks, first_mask, rng.randrange(c.weight_depth))
 
 
 def check_issues(rng: random.Random, simulate: Simulate) -> None:
-    """Random windows, masks, skips and stalls."""
+    """Random windows, masks and stalls."""
     check_case(random_case(rng), rng, simulate)
 
 
@@ -152,14 +149,12 @@ def check_case(case: Case, rng: random.Random, simulate: Simulate, *, full_speed
     expected, positions, stored = case.issues()
     dut = GatedFeeder()
     feeder, scanner = dut.feeder, dut.scanner
-    issues: list[list[tuple[int, int, int]]] = [[]]
+    issues: list[list[tuple[int, int]]] = [[]]
     walked = {"positions": 0, "stored": 0}
 
     async def watch(ctx: Any) -> None:
         ctx.set(scanner.first_mask, case.first_mask)
         ctx.set(feeder.first_block, case.first_block)
-        ctx.set(feeder.no_activation_skip, case.no_activation_skip)
-        ctx.set(feeder.no_block_skip, case.no_block_skip)
         ctx.set(feeder.others_block, OTHERS)
         ctx.set(feeder.others_word, OTHERS)
         ended = 0
@@ -168,14 +163,14 @@ def check_case(case: Case, rng: random.Random, simulate: Simulate, *, full_speed
         lent = False
         while ended < len(case.outputs):
             names = (dut.step, feeder.flow, feeder.lend, dut.advanced, feeder.read, feeder.block, feeder.word,
-                     feeder.present, feeder.take, scanner.chunks.payload, feeder.stored)  # fmt: skip
+                     feeder.take, scanner.chunks.payload, feeder.stored)  # fmt: skip
             sampled = await ctx.tick().sample(*names)
-            step, flow, lend, advanced, read, block, word, present, take, chunk, blocks = sampled[2:]
+            step, flow, lend, advanced, read, block, word, take, chunk, blocks = sampled[2:]
             assert not lent or (not read and (block, word) == (OTHERS, OTHERS))
             if flow:
                 lent = bool(lend)
                 if read:
-                    issues[-1].append((block, word, present))
+                    issues[-1].append((block, word))
                 if ends[1]:
                     ended += 1
                     issues.append([])

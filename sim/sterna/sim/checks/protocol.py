@@ -9,7 +9,7 @@ import numpy as np
 
 from sterna.spec.arithmetic import max_activation
 from sterna.spec.configuration import CHUNK, FORMAT_VERSION, Configuration
-from sterna.spec.frames import CORE_IN_FLAGS, MAX_RESULT, Opcode, StartFlag, Status, crc32c
+from sterna.spec.frames import CORE_IN_FLAGS, MAX_RESULT, Opcode, Status, crc32c
 from sterna.spec.image import Region, region_words, word_bytes
 from sterna.spec.registers import MAGIC, REGISTER_COUNT, State
 from sterna.spec.trits import TritCode
@@ -36,8 +36,8 @@ class Notes:
     """Region, address, word."""
     inputs: list[tuple[int, list[int]]] = field(default_factory=list)
     """Word and activations of each burst."""
-    starts: list[tuple[int, int, bool, bool, int]] = field(default_factory=list)
-    """Entry, offset, no activation skip, no block skip, ops."""
+    starts: list[tuple[int, int, int]] = field(default_factory=list)
+    """Entry, offset, ops."""
 
 
 class Protocol:
@@ -145,8 +145,7 @@ class Protocol:
         if not self.loaded:
             return Status.NOT_LOADED
         if not repeated:
-            skips = bool(flags & StartFlag.NO_ACTIVATION_SKIP), bool(flags & StartFlag.NO_BLOCK_SKIP)
-            self.notes[core].starts.append((entry, offset, *skips, ops))
+            self.notes[core].starts.append((entry, offset, ops))
         return Status.OK
 
     def result(self, arguments: bytes, repeated: bool) -> Answer | Status:

@@ -69,7 +69,7 @@ def check_groups(rng: random.Random, c: Configuration, simulate: Simulate) -> No
                     if rewind:
                         pointer = first
                     tags = {
-                        "rewind": rewind, "plane_first": plane == 0, "plane_last": plane == planes - 1,
+                        "plane_last": plane == planes - 1,
                         "last_tile": tile == tiles - 1, "row_end": rng.random() < 0.5,
                         "op_last": pixel == 1 and tile == tiles - 1 and plane == planes - 1,
                         "pool_first": rng.random() < 0.5, "pool_last": rng.random() < 0.5,
@@ -81,7 +81,8 @@ def check_groups(rng: random.Random, c: Configuration, simulate: Simulate) -> No
                             clipped(telling[tile, plane, group, lane] + rng.randint(-noise, noise), c.acc_bits)
                             for lane in range(lanes)
                         ]
-                        payloads.append({"sums": sums, "tags": tags, "first": group == 0, "last": last, "group": group})
+                        payloads.append({"sums": sums, "tags": tags, "plane_first": plane == 0, "rewind": rewind,
+                                         "first": group == 0, "last": last, "group": group})  # fmt: skip
                         for r, (multiplier, shift, bias) in enumerate(parameters[pointer]):
                             totals[group][r] += multiplier * sums[r] + (bias if plane == 0 else 0)
                             if plane == planes - 1:

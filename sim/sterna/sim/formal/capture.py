@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 
 from sterna.gateware.compute.capture import Capture
+from sterna.gateware.control.tags import output_tags
 from sterna.sim.formal.opened import Opened
 from sterna.sim.formal.property import Property, always, free, held, implies, some
 from sterna.spec.configuration import Configuration
@@ -16,8 +17,8 @@ CONFIGURATION = Configuration(
 
 
 class CaptureHandOver(Property):
-    """Every lane's sum of every output that is loaded comes out once, in its group, with the output's tags; groups come
-    in order and hold until they are taken."""
+    """Every lane's sum of every output that is loaded comes out once, in its group, with the output's tags and whether
+    a plane or a pixel ended with the output before; groups come in order and hold until they are taken."""
 
     depth = 2
 
@@ -35,7 +36,8 @@ class CaptureHandOver(Property):
         # An output is inside from its load until its last group is taken; `group` is the next to come.
         inside, group = Signal(), Signal(range(count))
         lane = some(m, range(c.pe), "lane")
-        value, tags = Signal(c.acc_bits), Signal.like(capture.tags.as_value())
+        value, tags = Signal(c.acc_bits), Signal(output_tags(), init={"plane_last": 1, "last_tile": 1})
+        begins = Signal(2)  # a plane's first, a pixel's first
         last = groups.valid & groups.ready & (group == count - 1)
         loaded = capture.load & capture.ready
         with m.If(groups.valid & groups.ready):
@@ -44,9 +46,11 @@ class CaptureHandOver(Property):
             m.d.sync += inside.eq(0)
         with m.If(loaded):
             m.d.sync += [inside.eq(1), value.eq(capture.sums[lane]), tags.eq(capture.tags)]
+            m.d.sync += begins.eq(Cat(tags.plane_last, tags.plane_last & tags.last_tile))
         always(m, groups.valid == inside, capture.ready == (~inside | last))
         always(m, held(m, groups, "groups"))
-        always(m, implies(inside, (payload.group == group) & (payload.tags.as_value() == tags)))
+        always(m, payload.tags.as_value() == tags.as_value(), implies(inside, payload.group == group))
+        always(m, implies(inside, Cat(payload.plane_first, payload.rewind) == begins))
         always(m, implies(inside, (payload.first == (group == 0)) & (payload.last == (group == count - 1))))
         mine = inside & (group == lane // c.requantisers)
         always(m, implies(mine, payload.sums[lane % c.requantisers].as_unsigned() == value))

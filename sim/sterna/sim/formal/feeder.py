@@ -18,11 +18,10 @@ CONFIGURATION = Configuration(
 
 
 class FeederIssues(Property):
-    """Every position of every chunk whose activation and block are both there (or whose kind of skip is off) is issued
-    once, chunk by chunk and lowest first, with the word of its activation and the address of its block; no other is.
-    An output's end is met after its last position and before the next output's first; so under any stall, with any
-    masks, windows that begin at any word, and each combination of skips. Without ``activation_skip``: every position
-    whose block is there.
+    """Every position of every chunk whose activation and block are both there is issued once, chunk by chunk and lowest
+    first, with the word of its activation and the address of its block; no other is. An output's end is met after its
+    last position and before the next output's first; so under any stall, with any masks and windows that begin at any
+    word. Without ``activation_skip``: every position whose block is there.
     """
 
     depth = 2
@@ -38,7 +37,7 @@ class FeederIssues(Property):
         chunk = f.chunk
         free(m, chunk, f.take, f.activation_mask, f.block_mask, f.step, f.advance)
         free(m, f.flow, f.lend, f.others_block, f.others_word)
-        constant(m, f.first_block, f.no_activation_skip, f.no_block_skip)
+        constant(m, f.first_block)
         ready, advanced = f.step & all_room(m, [f], f.advance), Signal()
         given(m, implies(f.take, ready), implies(f.advance, f.complete))
         given(m, chunk.shift == (chunk.word - 1)[: len(chunk.shift)])
@@ -53,13 +52,7 @@ class FeederIssues(Property):
         shifted = Mux(chunk.word[:3] == 0, f.activation_mask, active)
         begin = Mux(chunk.rewind, f.first_block, end)
         wanted = Signal(CHUNK)
-        if self.skips:
-            m.d.comb += wanted.eq(
-                (shifted | f.no_activation_skip.replicate(CHUNK))
-                & (f.block_mask | (chunk.positions & f.no_block_skip.replicate(CHUNK)))
-            )
-        else:
-            m.d.comb += wanted.eq(f.block_mask)
+        m.d.comb += wanted.eq(f.block_mask & (shifted if self.skips else -1))
         whole = f.take & ~chunk.half
         with m.If(f.take):
             m.d.sync += before.eq(f.activation_mask)
@@ -69,14 +62,13 @@ class FeederIssues(Property):
         # One position of the chunks that come, and how many issues and ends go before it.
         position = some(m, range(CHUNK), "position")
         below = (1 << position) - 1
-        issue = data.StructLayout({"word": word_bits, "block": block_bits, "present": 1})
+        issue = data.StructLayout({"word": word_bits, "block": block_bits})
         arriving = Signal(issue)
         lower = Signal(range(CHUNK))
         m.d.comb += [
             lower.eq(population((wanted & below)[:CHUNK])),
             arriving.word.eq(chunk.word + position),
             arriving.block.eq(begin + population((f.block_mask & below)[:CHUNK])),
-            arriving.present.eq((shifted & f.block_mask).bit_select(position, 1) if self.skips else 1),
         ]
         arrived = Signal(range(CHUNK + 1))
         m.d.comb += arrived.eq(Mux(whole, population(wanted), 0))
@@ -108,13 +100,13 @@ class FeederIssues(Property):
                 others.block.eq(f.others_block), others.word.eq(f.others_word),
             ]  # fmt: skip
         shown = expected[1]
-        always(m, implies(due[1], f.read & (f.word == shown.word) & (f.present == shown.present)))
+        always(m, implies(due[1], f.read & (f.word == shown.word)))
         always(m, implies(due[1], f.block == shown.block), implies(none[1], ~f.read))
         always(m, implies(lent, (f.block == others.block) & (f.word == others.word) & ~f.read))
 
         # Where they are: in the chunk that is current, the queued one, and the one that arrived last. Their places are
         # a step behind: what they are about to be counts.
-        chunks = data.StructLayout({"mask": CHUNK, "blocks": CHUNK, "live": CHUNK, "last": 1, "ends": 1, "passes": 1})
+        chunks = data.StructLayout({"mask": CHUNK, "blocks": CHUNK, "last": 1, "ends": 1, "passes": 1})
         current = data.View(chunks, Cat(opened["current"], opened["ends"], opened["passes"]))
         queued, fresh = (data.View(chunks, opened[name]) for name in ("queued", "arrived"))
         place = data.StructLayout({"pointer": block_bits, "word": word_bits})
@@ -158,17 +150,14 @@ class FeederIssues(Property):
                 always(m, chunk_.mask.bit_select(position, 1), population((chunk_.mask & below)[:CHUNK]) == ahead)
                 always(m, (at.word + position)[:word_bits] == followed.word)
                 always(m, (at.pointer + population((chunk_.blocks & below)[:CHUNK]))[:block_bits] == followed.block)
-                present = chunk_.live.bit_select(position, 1) if self.skips else 1
-                always(m, present == followed.present, ends_before == ends_ahead)
+                always(m, ends_before == ends_ahead)
             ahead, ends_ahead, found = ahead - count, ends_ahead + closes, found | here
         always(m, implies(issues.following, found))
 
         # Between decision and address: the number within its chunk, whose place is not yet another's.
-        between = data.View(
-            data.StructLayout({"below": CHUNK - 1, "index": 3, "present": 1}), opened["issue"]
-        )  # fmt: skip
+        between = data.View(data.StructLayout({"below": CHUNK - 1, "index": 3}), opened["issue"])
         with m.If(due[0]):
-            always(m, f.issued, between.present == expected[0].present)
+            always(m, f.issued)
             always(m, (places["current"].word + between.index)[:word_bits] == expected[0].word)
             always(m, (places["current"].pointer + population(between.below))[:block_bits] == expected[0].block)
         always(m, implies(none[0], ~f.issued))

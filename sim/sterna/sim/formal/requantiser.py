@@ -53,7 +53,7 @@ class RequantiserHandOver(Property):
         lane = some(m, range(count), "lane")
         total = Signal(signed(SUM_BITS))
         with m.If(accepted & (due == lane)):
-            m.d.sync += total.eq(Mux(group.tags.plane_first, 0, total) + group.sums[0])
+            m.d.sync += total.eq(Mux(group.plane_first, 0, total) + group.sums[0])
 
         item = data.StructLayout({"group": range(count), "flags": group_flags()})
         arriving, leaving = Signal(item), activations.valid & activations.ready

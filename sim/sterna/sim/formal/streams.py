@@ -71,10 +71,10 @@ class SequencerRules(StreamRules):
 
     def build(self, m: Module) -> None:
         super().build(m)
-        names = "phase_state", "new_op", "rest", "index", "arriving", "arriving_index"
-        state, new_op, rest, index, arriving, arriving_index = map(self.opened.__getitem__, names)
+        names = "phase_state", "new_op", "rest", "index", "arriving", "arriving_index", "plane_first"
+        state, new_op, rest, index, arriving, arriving_index, plane_first = map(self.opened.__getitem__, names)
         tags = self.component.outputs.payload.tags
-        always(m, implies(new_op, tags.plane_first), implies(tags.op_last, tags.plane_last))
+        always(m, implies(new_op, plane_first), implies(tags.op_last, tags.plane_last))
         always(m, self.component.running | new_op)
         fetching, draining = state == 0, state == 3  # the states' numbers, in the order in which they are named
         always(m, implies(fetching | draining, ~rest), implies(draining, new_op & (index == 0)))
