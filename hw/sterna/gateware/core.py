@@ -413,7 +413,7 @@ class Core(wiring.Component):
             walked.eq(Cat(chunk.positions[(1 << k) - 1 :: 1 << k].xor() for k in range(CHUNK.bit_length()))),
         ]
         rises = {
-            "stored": sum(stored[1:], stored[0]),
+            "stored": sum(stored[1:], stored[0]),  # without activation skip these are the blocks issued
             "positions": c.simd * walked,
             "cycles": self.running,
             "requantiser_stalls": self.running & (~self._flow | self._held),
@@ -423,6 +423,9 @@ class Core(wiring.Component):
             "idle_cycles": moving & ~some & ~holding.any(),
             "issued": Mux(moving, sum(issuing[1:], issuing[0]), 0),
         }
+        if not c.activation_skip:
+            del rises["stored"]
+            m.d.comb += self.counters.stored.eq(self.counters.issued)
         enables = {"stored": counted, "positions": passed}
         wide = [name for name in rises if len(self.counters[name]) > NARROW_BITS]
         narrow = [name for name in rises if name not in wide]

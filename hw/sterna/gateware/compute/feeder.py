@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import C, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from sterna.gateware.arithmetic import sum_or
+from sterna.gateware.arithmetic import sum_or, up_or
 from sterna.gateware.compute.scanner import OFFSET_BITS, fetched_chunk
 from sterna.gateware.kept import KEPT
 from sterna.spec.configuration import CHUNK, Configuration
@@ -21,14 +21,14 @@ class Feeder(wiring.Component):
     Three chunks wait here: ``current``, of which positions are issued; ``arrived``, the last that came; and ``queued``,
     the one before it if that is not current yet. A chunk with nothing to issue is dropped when it has arrived, and
     takes no cycle unless it ends its output. The weight pointer advances by the population count of each chunk's block
-    mask, so zero blocks take no storage and no pointer table; it begins again at ``first_block`` with an output that
-    rewinds. After an output's last position the feeder waits (``complete``) until all feeders are there (``advance``).
+    mask (without activation skip, by one with each block), so zero blocks take no storage and no pointer table; it
+    begins again at ``first_block`` with an output that rewinds. After an output's last position the feeder waits
+    (``complete``) until all feeders are there (``advance``).
 
     Flow: everything moves with ``step``. A chunk counts when all feeders have it (``take``), which wants ``room`` in
     each. Addresses follow decisions: everything that only they are made from is kept a cycle later than the masks, so
-    that ``block`` and ``word`` come two steps after the decision, with ``read``. Others may use the
-    memories: with ``lend`` their addresses come next, in place of a decision that issued nothing or in a cycle without
-    a step.
+    that ``block`` and ``word`` come two steps after the decision, with ``read``. Others may use the memories: with
+    ``lend`` their addresses come next, in place of a decision that issued nothing or in a cycle without a step.
     Throughput: one position a cycle. Sources: zero-skip masks, SparTen (Gondimalla 2019); queues, EIE (Han 2016).
     """
 
@@ -41,7 +41,7 @@ class Feeder(wiring.Component):
             "activation_mask": In(CHUNK),
             "block_mask": In(CHUNK),
             "first_block": In((c.weight_depth - 1).bit_length()),
-            "stored": Out(COUNT_BITS),  # blocks of the chunk that was taken last, two steps later
+            "stored": Out(COUNT_BITS),  # blocks of the chunk that was taken last, two steps later; with activation skip
             # decision
             "step": In(1),       # only with flow
             "advance": In(1),    # all feeders are complete: with a step, the next output begins
@@ -64,7 +64,8 @@ class Feeder(wiring.Component):
         m = Module()
         # One position is left at most, and an output ends (`ends`) or does not (`passes`): in flip-flops, because the
         # pace of all feeders hangs on them.
-        members = {"mask": CHUNK, "blocks": CHUNK, "last": 1}
+        skips = self.configuration.activation_skip
+        members = {"mask": CHUNK, "last": 1} | ({"blocks": CHUNK} if skips else {})
         masks, chunk = data.StructLayout(members), data.StructLayout({**members, "ends": 1, "passes": 1})
         whole = self.take & ~self.chunk.half
 
@@ -74,18 +75,16 @@ class Feeder(wiring.Component):
         wanted = Signal(CHUNK)
         arrived = Signal(chunk, reset_less=True)  # but for `ends` and `passes`, which are worked out from it
         fresh = Signal()  # it is neither current nor queued nor dropped
-        if self.configuration.activation_skip:
+        with m.If(whole):
+            m.d.sync += [arrived.mask.eq(wanted), arrived.last.eq(fetched.last)]
+        if skips:
             m.d.comb += wanted.eq(_window(Cat(lower, self.activation_mask), fetched.shift) & self.block_mask)
             with m.If(self.take):
                 m.d.sync += lower.eq(self.activation_mask[1:])
+            with m.If(whole):
+                m.d.sync += arrived.blocks.eq(self.block_mask)
         else:
             m.d.comb += wanted.eq(self.block_mask)
-        with m.If(whole):
-            m.d.sync += [
-                arrived.mask.eq(wanted),
-                arrived.blocks.eq(self.block_mask),
-                arrived.last.eq(fetched.last),
-            ]
 
         # Queue: what has arrived goes to `current` when that is free and nothing is queued. If it is still here when
         # the next comes, it makes place for that in `queued`: so both of these are filled with `take`, in all feeders
@@ -132,53 +131,81 @@ class Feeder(wiring.Component):
 
         # Decision.
         some, index = _lowest(list(current.mask))
-        issue = Signal(data.StructLayout({"below": CHUNK - 1, "index": OFFSET_BITS}), reset_less=True)
+        chosen = Signal(OFFSET_BITS, reset_less=True)
         m.d.comb += self.issuing.eq(holding & some)
         with m.If(self.step):
-            m.d.sync += [
-                self.issued.eq(self.issuing),
-                self.held.eq(holding),
-                issue.below.eq((current.blocks & ~Cat(before[1:]))[: CHUNK - 1]),  # the chunk's blocks before this one
-                issue.index.eq(Cat(index)),
-            ]
-        self._build_addresses(m, issue, leaving, waiting, whole, arrived.blocks)
-        return m
+            m.d.sync += [self.issued.eq(self.issuing), self.held.eq(holding), chosen.eq(Cat(index))]
 
-    def _build_addresses(
-        self, m: Module, issue: Any, leaving: Value, waiting: Value, whole: Value, blocks: Value
-    ) -> None:
-        """Where chunks begin, a cycle behind the chunks themselves, and the addresses of what is issued."""
-        place = data.StructLayout({"pointer": self.block.shape(), "word": self.word.shape()})
-        current_place = Signal(place, reset_less=True)
-        queued_place = Signal(place, reset_less=True)
-        arrived_place = Signal(place, reset_less=True)
-        arrived_word = Signal(self.word.shape(), reset_less=True)
-        rewind = Signal(reset_less=True)
+        # Where chunks begin, a cycle behind the chunks themselves, and the addresses of what is issued.
+        word = {name: Signal(self.word.shape(), name=f"{name}_word", reset_less=True) for name in ("current", "queued")}
+        arrived_word = [Signal(self.word.shape(), name=f"arrived_word_{k}", reset_less=True) for k in range(2)]
         left = Signal()
         waited = Signal()
         came = Signal()
-        stored = Signal(COUNT_BITS, reset_less=True)
-        m.d.comb += self.stored.eq(stored)
         with m.If(whole):
-            m.d.sync += [arrived_word.eq(self.chunk.word), rewind.eq(self.chunk.rewind)]
+            m.d.sync += arrived_word[0].eq(fetched.word)
         with m.If(self.step):
             m.d.sync += [left.eq(leaving), waited.eq(waiting), came.eq(whole)]
             with m.If(came):
-                m.d.sync += [
-                    queued_place.eq(arrived_place),
-                    arrived_place.pointer.eq(sum_or(rewind, self.first_block, arrived_place.pointer, stored)),
-                    arrived_place.word.eq(arrived_word),
-                    stored.eq(_population(blocks)),
-                ]
+                m.d.sync += [word["queued"].eq(arrived_word[1]), arrived_word[1].eq(arrived_word[0])]
             with m.If(left):
-                m.d.sync += current_place.eq(Mux(waited, queued_place, arrived_place))
-        blocks_below = _population(issue.below)[:OFFSET_BITS]
+                m.d.sync += word["current"].eq(Mux(waited, word["queued"], arrived_word[1]))
+        if skips:
+            below = (current.blocks & ~Cat(before[1:]))[: CHUNK - 1]  # the chunk's blocks before the one that is issued
+            first, others = self._build_pointers(m, below, arrived.blocks, whole, left, waited, came)
+        else:
+            first, others = self._build_pointer(m, leaving, waiting, whole, enters, remains), C(0, 1)
         with m.If(self.flow):
             m.d.sync += [
                 self.read.eq(self.issued & self.step),
-                self.block.eq(sum_or(self.lend, self.others_block, current_place.pointer, blocks_below)),
-                self.word.eq(sum_or(self.lend, self.others_word, current_place.word, issue.index)),
+                self.block.eq(sum_or(self.lend, self.others_block, first, others)),
+                self.word.eq(sum_or(self.lend, self.others_word, word["current"], chosen)),
             ]
+        return m
+
+    def _build_pointers(
+        self, m: Module, below: Value, blocks: Value, whole: Value, left: Value, waited: Value, came: Value
+    ) -> tuple[Value, Value]:
+        """First block of the current chunk, and how many of its blocks lie before the one that is issued."""
+        shape = self.block.shape()
+        pointer = {name: Signal(shape, name=f"{name}_pointer", reset_less=True) for name in ("current", "queued")}
+        arrived_pointer = Signal(shape, reset_less=True)
+        rewind = Signal(reset_less=True)
+        stored = Signal(COUNT_BITS, reset_less=True)
+        issue_below = Signal(CHUNK - 1, reset_less=True)
+        m.d.comb += self.stored.eq(stored)
+        with m.If(whole):
+            m.d.sync += rewind.eq(self.chunk.rewind)
+        with m.If(self.step):
+            m.d.sync += issue_below.eq(below)
+            with m.If(came):
+                m.d.sync += [
+                    pointer["queued"].eq(arrived_pointer),
+                    arrived_pointer.eq(sum_or(rewind, self.first_block, arrived_pointer, stored)),
+                    stored.eq(_population(blocks)),
+                ]
+            with m.If(left):
+                m.d.sync += pointer["current"].eq(Mux(waited, pointer["queued"], arrived_pointer))
+        return pointer["current"], _population(issue_below)[:OFFSET_BITS]
+
+    def _build_pointer(
+        self, m: Module, leaving: Value, waiting: Value, whole: Value, enters: Value, remains: Value
+    ) -> Value:
+        """The next block. Where no activations are skipped every block is issued, so they follow one another; a chunk
+        that has none passes on that the weights begin again."""
+        pointer = Signal(self.block.shape(), reset_less=True)
+        arrived, queued = (Signal(name=f"{name}_again", reset_less=True) for name in ("arrived", "queued"))
+        again = Signal(reset_less=True)
+        with m.If(self.step):
+            m.d.sync += [
+                arrived.eq(Mux(whole, self.chunk.rewind | (arrived & ~enters), arrived & (~enters | remains))),
+                again.eq(leaving & Mux(waiting, queued, arrived & enters)),
+            ]
+            with m.If(again | self.issued):
+                m.d.sync += pointer.eq(up_or(again, self.first_block, pointer))
+        with m.If(whole):
+            m.d.sync += queued.eq(arrived)
+        return pointer
 
 
 def all_room(m: Module, feeders: Sequence[Feeder], advance: Value) -> Value:

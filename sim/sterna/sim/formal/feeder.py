@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from sterna.gateware.compute.feeder import Feeder, all_room
@@ -106,58 +106,75 @@ class FeederIssues(Property):
 
         # Where they are: in the chunk that is current, the queued one, and the one that arrived last. Their places are
         # a step behind: what they are about to be counts.
-        chunks = data.StructLayout({"mask": CHUNK, "blocks": CHUNK, "last": 1, "ends": 1, "passes": 1})
+        members = {"mask": CHUNK, "last": 1} | ({"blocks": CHUNK} if self.skips else {})
+        chunks = data.StructLayout({**members, "ends": 1, "passes": 1})
         current = data.View(chunks, Cat(opened["current"], opened["ends"], opened["passes"]))
         queued, fresh = (data.View(chunks, opened[name]) for name in ("queued", "arrived"))
-        place = data.StructLayout({"pointer": block_bits, "word": word_bits})
-        places = {name: data.View(place, opened[f"{name}_place"]) for name in ("current", "queued", "arrived")}
-        last = Signal(place)
-        m.d.comb += last.eq(places["arrived"])
-        with m.If(opened["came"]):
-            m.d.comb += [
-                last.word.eq(opened["arrived_word"]),
-                last.pointer.eq(Mux(opened["rewind"], f.first_block, places["arrived"].pointer + f.stored)),
-            ]
-        second, first = Signal(place), Signal(place)
-        m.d.comb += [
-            second.eq(Mux(opened["came"], places["arrived"], places["queued"])),
-            first.eq(
-                Mux(opened["left"], Mux(opened["waited"], places["queued"], places["arrived"]), places["current"])
-            ),
-        ]
-        after = Mux(opened["came"], population(fresh.blocks), f.stored)
-        always(m, (last.pointer + after)[:block_bits] == end)
+        came, left, waited = (opened[name] for name in ("came", "left", "waited"))
+        words = {name: opened[f"{name}_word"] for name in ("current", "queued")}
+        arrived_word = [opened[f"arrived_word_{k}"] for k in range(2)]
+        word = (
+            Mux(left, Mux(waited, words["queued"], arrived_word[1]), words["current"]),
+            Mux(came, arrived_word[1], words["queued"]), Mux(came, arrived_word[0], arrived_word[1]),
+        )  # fmt: skip
         if self.skips:
+            pointers, pointer_now = self.pointers_of_chunks(m, opened, fresh.blocks, end)
             always(m, opened["lower"] == before[1:])
+        else:
+            pointers, pointer_now = self.pointers_of_blocks(m, opened, current, queued, fresh, end)
 
         held = (
-            (opened["holding"], current, first), (opened["waiting"], queued, second), (opened["fresh"], fresh, last),
+            (opened["holding"], current), (opened["waiting"], queued), (opened["fresh"], fresh),
         )  # fmt: skip
         always(m, implies(opened["waiting"], opened["holding"]), implies(~opened["holding"], ~current.ends))
-        for there, chunk_, _ in held[:2]:
+        for there, chunk_ in held[:2]:
             always(m, implies(there, chunk_.last | chunk_.mask.any()))
             always(m, implies(there, chunk_.ends == (chunk_.last & (population(chunk_.mask) <= 1))))
             always(m, implies(there, chunk_.passes == (~chunk_.last & (population(chunk_.mask) <= 1))))
-        counts = [Mux(there, population(chunk_.mask), 0) for there, chunk_, _ in held]
+        counts = [Mux(there, population(chunk_.mask), 0) for there, chunk_ in held]
         always(m, issues.inside == sum(counts[1:], counts[0]))
-        closing = [there & chunk_.last for there, chunk_, _ in held]
+        closing = [there & chunk_.last for there, chunk_ in held]
         always(m, ends.inside == population(closing))
         ahead, ends_ahead = issues.ahead, 0
         found = 0
-        for (_, chunk_, at), count, closes in zip(held, counts, closing, strict=True):
+        for (_, chunk_), at, pointer, count, closes in zip(held, word, pointers, counts, closing, strict=True):
             here = issues.following & (ahead >= 0) & (ahead < count)
             with m.If(here):
                 always(m, chunk_.mask.bit_select(position, 1), population((chunk_.mask & below)[:CHUNK]) == ahead)
-                always(m, (at.word + position)[:word_bits] == followed.word)
-                always(m, (at.pointer + population((chunk_.blocks & below)[:CHUNK]))[:block_bits] == followed.block)
+                blocks = chunk_.blocks if self.skips else chunk_.mask  # those that are left: all of the ones not issued
+                always(m, (at + position)[:word_bits] == followed.word)
+                always(m, (pointer + population((blocks & below)[:CHUNK]))[:block_bits] == followed.block)
                 always(m, ends_before == ends_ahead)
             ahead, ends_ahead, found = ahead - count, ends_ahead + closes, found | here
         always(m, implies(issues.following, found))
 
         # Between decision and address: the number within its chunk, whose place is not yet another's.
-        between = data.View(data.StructLayout({"below": CHUNK - 1, "index": 3}), opened["issue"])
         with m.If(due[0]):
-            always(m, f.issued)
-            always(m, (places["current"].word + between.index)[:word_bits] == expected[0].word)
-            always(m, (places["current"].pointer + population(between.below))[:block_bits] == expected[0].block)
+            always(m, f.issued, (words["current"] + opened["chosen"])[:word_bits] == expected[0].word)
+            always(m, pointer_now[:block_bits] == expected[0].block)
         always(m, implies(none[0], ~f.issued))
+
+    def pointers_of_chunks(self, m: Module, opened: Opened, blocks: Value, end: Value) -> tuple[Any, Value]:
+        """First block of the current, the queued and the last chunk, and the address of what is issued."""
+        f, came, stored = self.feeder, opened["came"], self.feeder.stored
+        current, queued, arrived = (opened[f"{name}_pointer"] for name in ("current", "queued", "arrived"))
+        last = Mux(came, Mux(opened["rewind"], f.first_block, (arrived + stored)[: len(f.block)]), arrived)
+        always(m, (last + Mux(came, population(blocks), stored))[: len(f.block)] == end)
+        first = Mux(opened["left"], Mux(opened["waited"], queued, arrived), current)
+        return (first, Mux(came, arrived, queued), last), current + population(opened["issue_below"])
+
+    def pointers_of_blocks(
+        self, m: Module, opened: Opened, current: Any, queued: Any, fresh: Any, end: Value
+    ) -> tuple[Any, Value]:
+        """The next block of the current chunk, the first of the others, and the address of what is issued."""
+        f, pointer = self.feeder, opened["pointer"]
+
+        def behind(first: Value, there: Value, chunk: Any) -> Value:
+            return (first + Mux(there, population(chunk.mask), 0))[: len(f.block)]
+
+        now = Mux(opened["again"], f.first_block, (pointer + f.issued)[: len(f.block)])
+        second = Mux(opened["waiting"] & opened["queued_again"], f.first_block, behind(now, opened["holding"], current))
+        after = behind(second, opened["waiting"], queued)
+        third = Mux(opened["arrived_again"], f.first_block, after)
+        always(m, behind(third, opened["fresh"], fresh) == end)
+        return (now, second, third), pointer
