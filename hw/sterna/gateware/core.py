@@ -63,7 +63,7 @@ class Core(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         self._flow, self._front, self._step, self._writing = Signal(), Signal(), Signal(), Signal()
-        self._held, self._blocked = Signal(), Signal()
+        self._held, self._blocked = Signal(attrs=KEPT, name="ends_wait"), Signal(attrs=KEPT, name="blocked")
         self._lend, self._lent_write, self._lent_read, self._forced = Signal(), Signal(), Signal(), Signal()
         self._build_memories(m)
         self._build_sequencer(m)
@@ -301,7 +301,8 @@ class Core(wiring.Component):
         first, second = outputs.write.payload, inputs.write.payload
         m.d.sync += quiet.eq(~(outputs.write.valid | outputs.begin | coming))
         m.d.comb += [outputs.write.ready.eq(1), inputs.write.ready.eq(quiet)]
-        self._bank_writes = outputs.write.valid | (inputs.write.valid & quiet)
+        self._bank_writes = bank_writes = Signal(attrs=KEPT)
+        m.d.comb += bank_writes.eq(outputs.write.valid | (inputs.write.valid & quiet))
         word = Mux(quiet, second.word, first.word)
         theirs = quiet.replicate(c.simd)
         banks, ones = Signal(c.simd), Signal(c.simd, name="nonzero", attrs=KEPT)
