@@ -248,6 +248,13 @@ def test_ctrl_c_in_training_leaves_no_traceback_and_no_file(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def test_demo_refuses_a_build_that_skips_no_activations(tmp_path: Path) -> None:
+    result = sterna("demo", "--configuration", "icebreaker-maps", "-o", tmp_path / "demo")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("sterna: icebreaker-maps issues all activations; the demo shows what skipping")
+    assert not (tmp_path / "demo").exists()
+
+
 def test_demo_names_what_falls_short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """On the emulator, which counts no cycles, with a bar for accuracy that nothing reaches."""
     monkeypatch.setattr(demo_module, "LEAST_ACCURACY", 1.01)

@@ -9,13 +9,16 @@ from sterna.driver import Device
 from sterna.golden import trace
 from sterna.link.emulator import Emulator
 from sterna.link.machine import Machine
-from sterna.sim.configurations import random_configuration
+from sterna.sim.configurations import VERIFIED, random_configuration
 from sterna.sim.networks import random_dense, random_images, random_network
+from sterna.sim.verification import SKIPS
 from sterna.spec.configuration import Configuration, configuration_named
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor, encode_program
 from sterna.spec.errors import DeviceRefusedError, InputError, ModelError
 from sterna.spec.image import Image, OpPlace, Region, Section, Segment, TensorPlace, pack_parameter
 from sterna.spec.layout import TensorLayout, bank_rows, whole_chunks
+from sterna.spec.network import InputSpec, IntegerNetwork, Layer, Plane
+from sterna.spec.skips import Skips
 from sterna.spec.trits import pack_trit2
 
 HEIGHT, WIDTH, CHANNELS = 20, 9, 3
@@ -154,3 +157,28 @@ def test_a_layer_alone_needs_the_network() -> None:
     device.load(compile_network(network, configuration))
     with pytest.raises(DeviceRefusedError, match=r"^only an image is loaded; linear needs the network"):
         device.linear(network.layers[0].name, np.zeros((1, 1)))
+
+
+@pytest.mark.parametrize("skips", SKIPS, ids=str)
+@pytest.mark.parametrize(("shape", "kernel"), [((1, 32, 1), (1, 2)), ((4, 8, 1), (2, 2)), ((2, 8, 2), (1, 2))])
+def test_windows_of_phases_may_reach_behind_an_input_of_whole_chunks(
+    shape: tuple[int, int, int], kernel: tuple[int, int], skips: Skips
+) -> None:
+    """Where the output lies; what is read there meets zero blocks, which are stored without block skip."""
+    c = VERIFIED["verify-4x16"]
+    rng = np.random.default_rng(1)
+    trits = rng.integers(-1, 2, (10, *kernel, shape[2])).astype(np.int8)
+    trits[0] = 1
+    plane = Plane(source="input", trits=trits, multiplier=np.full(10, 2000))
+    layer = Layer(
+        name="layer", planes=(plane,), bias=np.zeros(10, np.int64), shift=np.full(10, 14), minimum=-127, maximum=127
+    )
+    network = IntegerNetwork(
+        name="phases", act_bits=8, input=InputSpec(name="input", shape=shape, low=-127, high=127, scale=1.0),
+        layers=(layer,), outputs=("layer",), output_scale=(1.0,), metadata={},
+    )  # fmt: skip
+    images = rng.integers(-127, 128, (3, *shape))
+    device = Device(Emulator(c), configuration=c)
+    image = device.load(network, skips=skips)
+    assert image.outputs[0].word == image.input.layout.words
+    assert np.array_equal(device.infer(images), network.predict(images))

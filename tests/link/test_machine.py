@@ -278,7 +278,7 @@ class Walker:
 @st.composite
 def walks(draw: st.DrawFn, simd: int, pe: int, requantisers: int) -> list[OpDescriptor]:
     """Ops of any fields, in memory far from each other. Rows that are written are whole words."""
-    ops = []
+    ops, keeps_zeros = [], draw(st.booleans())
     count = draw(st.integers(1, 3))
     for index in range(count):
         planes = tuple(
@@ -293,7 +293,7 @@ def walks(draw: st.DrawFn, simd: int, pe: int, requantisers: int) -> list[OpDesc
         whole = max(simd // requantisers, 1)
         ops.append(OpDescriptor(
             planes=planes, last=index == count - 1, slotted=draw(st.booleans()),
-            keeps_zeros=draw(st.booleans()), tiles=draw(st.integers(1, 2)),
+            keeps_zeros=keeps_zeros, tiles=draw(st.integers(1, 2)),
             width=pool_width * draw(st.integers(1, 3)), height=pool_height * draw(st.integers(1, 2)),
             tail_groups=draw(st.sampled_from(range(whole, pe // requantisers + 1, whole)) if pe % simd == 0
                              else st.just(pe // requantisers)),

@@ -13,12 +13,12 @@ from sterna.boards.pll import Pll
 from sterna.gateware.link.uart import UartReceiver, UartTransmitter
 
 RESET_SECONDS = 15e-6
-"""From lock to the end of reset. Block RAM of an iCE40 reads zeros for about 3 µs after configuration."""
+"""From lock to the end of reset, at least. Block RAM of an iCE40 reads zeros for about 3 µs after configuration."""
 
 
 class ClockAndReset(wiring.Component):
-    """The PLL's clock, and a reset that lasts until it has been locked for ``RESET_SECONDS``, and whenever it is not
-    locked. nextpnr derives the clock's constraint from the one of the pin.
+    """The PLL's clock, and a reset that lasts until it has been locked for ``RESET_SECONDS`` or up to twice as long,
+    and whenever it is not locked. nextpnr derives the clock's constraint from the one of the pin.
 
     Members
     -------

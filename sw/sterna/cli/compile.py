@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sterna.compiler import FitReport
 
 
-ActivationSkip = Annotated[bool, typer.Option(help="Skip zero activations.")]
+ActivationSkip = Annotated[bool, typer.Option(help="Skip zero activations, if the device can.")]
 BlockSkip = Annotated[bool, typer.Option(help="Neither store nor issue zero weight blocks.")]
 
 

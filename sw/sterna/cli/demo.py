@@ -12,6 +12,7 @@ from sterna.cli.evaluate import Measured, equal_images, held_out_value, measure
 from sterna.cli.opening import opened
 from sterna.cli.output import print_json, print_table, work
 from sterna.cli.train import train_and_save
+from sterna.spec.errors import InputError
 from sterna.spec.values import MAX_SEED
 
 LEAST_ACCURACY = 0.97
@@ -58,6 +59,8 @@ def demo(
     from sterna.train import preset_named
 
     chosen = configuration_named(configuration)
+    if not chosen.activation_skip:
+        raise InputError(f"{configuration} issues all activations; the demo shows what skipping them saves")
     url = on or f"sim:{configuration}"
     data = preset_named(preset).dataset
     model_file, image_file = output / f"{data}.safetensors", output / f"{data}.image"

@@ -34,12 +34,12 @@ class Counters:
 
     @property
     def skipped_blocks(self) -> int:
-        """Positions not issued because their block is all zero (with block skip on)."""
+        """Positions not issued because their block is all zero, and not stored."""
         return self.positions - self.stored
 
     @property
     def skipped_activations(self) -> int:
-        """Positions not issued because their activation is zero, though the block is not (with both skips on)."""
+        """Positions not issued because their activation is zero, though the block is stored."""
         return self.stored - self.issued
 
 

@@ -140,7 +140,7 @@ class Machine:
             columns = np.arange(phase, op.width, op.phases)
             windows = [self._window_words(op, plane, offset, columns) for plane in op.planes]
             for its, window in zip(blocks, windows, strict=True):
-                read[window[:, its.stored.any(axis=(0, 1))]] = True
+                read[window[:, its.trits.any(axis=(0, 1, 4))]] = True  # whatever zero blocks meet
             outputs = self._outputs(op, parameters, blocks, windows)
             pixels[:, columns] = outputs[:, :lanes].reshape(op.height, len(columns), lanes)
         height, width = op.height // op.pool_height, op.width // op.pool_width

@@ -42,7 +42,7 @@ OP_FIELDS = {
     "planes": Field(0, 0, 4, bias=1),
     "pool_width": Field(0, 4, 4, bias=1),  # max-pool window; divides width and height
     "pool_height": Field(0, 8, 4, bias=1),
-    "keeps_zeros": Field(0, 13, 1),  # zeros that it writes, and those of inputs before the first op, are not skipped
+    "keeps_zeros": Field(0, 13, 1),  # zeros that are written, also by inputs, are not skipped; the same in all ops
     "slotted": Field(0, 14, 1),  # destination moves with the run's slot
     "last": Field(0, 15, 1),  # the program ends after this op
     "tiles": Field(1, 0, 16, bias=1),

@@ -6,7 +6,7 @@ each falls into exactly one class:
 With several cores each of these counts is the sum over all: a cycle in which two cores run is two CYCLES, so that
 CYCLES over inferences is what one inference takes, however many cores share the work.
 Of the block positions that the feeders walked, ``POSITIONS - STORED`` were skipped as zero blocks and
-``STORED - ISSUED`` because their activation was zero (with both skips on).
+``STORED - ISSUED`` because their activation was zero.
 """
 
 from enum import IntEnum
@@ -46,7 +46,7 @@ class Register(IntEnum):
     ISSUED = 15
     """Blocks issued to the lanes."""
     STORED = 16
-    """Block positions walked whose block is stored (not all zero)."""
+    """Block positions walked whose block is stored: those that are not all zero, or all."""
     POSITIONS = 17
     """Block positions walked."""
 

@@ -11,6 +11,7 @@ from sterna.gateware.link.firmware import program
 from sterna.gateware.link.instructions import Action, Assembler, Condition
 from sterna.gateware.link.processor import LinkProcessor
 from sterna.sim.checks.testbench import simulate
+from sterna.sim.configurations import VERIFIED, simulated
 from sterna.spec.configuration import STANDARD, Configuration
 
 C = Configuration(name="t", simd=1, pe=4, weight_depth=16, mask_depth=16, activation_depth=16, parameter_depth=16)
@@ -66,9 +67,9 @@ def acts(word: int, *actions: Action) -> bool:
     return word >> 14 == 1 and any(word >> 11 & 7 == action >> 3 and word >> (action & 7) & 1 for action in actions)
 
 
-@pytest.mark.parametrize("name", sorted(STANDARD))
+@pytest.mark.parametrize("name", sorted(STANDARD | VERIFIED))
 def test_no_byte_comes_to_the_crc_before_the_one_before_is_through(name: str) -> None:
-    words = program(STANDARD[name])
+    words = program(simulated(name))
     bytes_of_crc = Action.PUT, Action.SUM, Action.EXCHANGE
     giving = [at for at, word in enumerate(words) if acts(word, *bytes_of_crc)]
     assert len(giving) >= len(bytes_of_crc)
