@@ -301,8 +301,10 @@ class Core(wiring.Component):
         first, second = outputs.write.payload, inputs.write.payload
         m.d.sync += quiet.eq(~(outputs.write.valid | outputs.begin | coming))
         m.d.comb += [outputs.write.ready.eq(1), inputs.write.ready.eq(quiet)]
-        self._bank_writes = bank_writes = Signal(attrs=KEPT)
-        m.d.comb += bank_writes.eq(outputs.write.valid | (inputs.write.valid & quiet))
+        theirs_writes = Signal()  # `inputs.write.valid & quiet`
+        m.d.sync += theirs_writes.eq(stays & ~(outputs.write.valid | outputs.begin | coming))
+        self._bank_writes = Signal(attrs=KEPT, name="bank_writes")
+        m.d.comb += self._bank_writes.eq(outputs.write.valid | theirs_writes)
         word = Mux(quiet, second.word, first.word)
         theirs = quiet.replicate(c.simd)
         banks, ones = Signal(c.simd), Signal(c.simd, name="nonzero", attrs=KEPT)

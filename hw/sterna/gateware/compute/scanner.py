@@ -133,16 +133,16 @@ class Scanner(wiring.Component):
         m.d.sync += half.eq((ready & half_moving) | (~ready & half_held))
         with m.If(Mux(ready, counts, rewinds)):
             m.d.sync += mask_pointer.eq(up_or(~busy, self.first_mask, mask_pointer))
-        walks, rows = Signal(attrs=KEPT), Signal(attrs=KEPT)
-        m.d.comb += [walks.eq(Mux(ready, moves, ~busy)), rows.eq(Mux(ready, turns, ~busy))]
-        with m.If(walks):
+        row_turns = Signal(attrs=KEPT)  # a cell of its own, not one behind that of `moves`
+        m.d.comb += row_turns.eq(~busy | (ready & ~half & row_end))
+        with m.If(Mux(ready, moves, ~busy)):
             m.d.sync += [
                 rewind.eq(~busy & request.rewind),
                 upper.eq(up_or(elsewhere, start[OFFSET_BITS:], upper)),
                 chunks_left.eq(down_or(on, chunks_left, Mux(busy, chunks, request.chunks))),
                 row_end.eq(Mux(on, chunks_left == 1, Mux(busy, single, request.chunks == 0))),
             ]
-        with m.If(rows):
+        with m.If(row_turns):
             m.d.sync += [
                 lower.eq(start),
                 unaligned.eq(begins_half),
