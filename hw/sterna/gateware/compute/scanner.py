@@ -92,7 +92,7 @@ class Scanner(wiring.Component):
         single = Signal(reset_less=True)  # chunk in each row
         # What the row's registers are enabled by: `busy` once more, and that the row ends with what is read now, its
         # end and not half. Other flip-flops than `busy` and `row_end`, by their resets, so that the enable of these
-        # registers is no cell behind that of the others. A reset finds nothing offered: a cycle's difference is nothing.
+        # registers is no cell behind that of the others. A reset finds nothing offered: a cycle apart does no harm.
         row_busy = Signal(reset_less=True)
         turning = Signal()
 
