@@ -90,11 +90,6 @@ class Scanner(wiring.Component):
         row_end = Signal(reset_less=True)
         last_row = Signal(reset_less=True)
         single = Signal(reset_less=True)  # chunk in each row
-        # What the row's registers are enabled by: `busy` once more, and that the row ends with what is read now, its
-        # end and not half. Other flip-flops than `busy` and `row_end`, by their resets, so that the enable of these
-        # registers is no cell behind that of the others. A reset finds nothing offered: a cycle apart does no harm.
-        row_busy = Signal(reset_less=True)
-        turning = Signal()
 
         whole = Signal(attrs=KEPT)
         m.d.comb += whole.eq(busy & ~half)
@@ -106,21 +101,20 @@ class Scanner(wiring.Component):
             rewinds.eq(~busy & self.outputs.valid & request.rewind),
             counts.eq(rewinds | whole),
             moves.eq(~busy | whole),
-            turns.eq(~busy | turning),
-            ends.eq(turning & last_row),  # while busy
+            turns.eq(~busy | (whole & row_end)),
+            ends.eq(whole & row_end & last_row),
             self.outputs.ready.eq(~busy),
             self.activation_masks.enable.eq(busy & ready),
             self.activation_masks.address.eq(word[OFFSET_BITS:] + (unaligned & ~half)),
             self.block_masks.enable.eq(busy & ready),
             self.block_masks.address.eq(mask_pointer),
         ]
-        following_busy = Mux(busy, ~(ready & ends), self.outputs.valid)
         on = Signal()  # to the next chunk of this row
         elsewhere = Signal(attrs=KEPT)
         start = Signal.like(word)  # of the next row
         lower, upper = word[:OFFSET_BITS], word[OFFSET_BITS:]
         m.d.comb += [on.eq(busy & ~row_end), elsewhere.eq(~on), start.eq(Mux(busy, row_word + pitch, request.word))]
-        m.d.sync += [busy.eq(following_busy), row_busy.eq(following_busy)]
+        m.d.sync += busy.eq(Mux(busy, ~(ready & ends), self.outputs.valid))
         with m.If(~busy):
             m.d.sync += [
                 chunks.eq(request.chunks),
@@ -139,24 +133,14 @@ class Scanner(wiring.Component):
         m.d.sync += half.eq((ready & half_moving) | (~ready & half_held))
         with m.If(Mux(ready, counts, rewinds)):
             m.d.sync += mask_pointer.eq(up_or(~busy, self.first_mask, mask_pointer))
-        chunk_before_last, turning_moving, turning_held = Signal(), Signal(attrs=KEPT), Signal(attrs=KEPT)
-        asked = (request.chunks == 0) & ~begins_half
-        m.d.comb += [
-            chunk_before_last.eq(chunks_left == 1),
-            turning_moving.eq(
-                Mux(busy, Mux(half, row_end, Mux(row_end, single & ~begins_half, chunk_before_last)), asked)
-            ),
-            turning_held.eq(Mux(busy, turning, asked)),
-        ]
-        m.d.sync += turning.eq((ready & turning_moving) | (~ready & turning_held))
-        row_turns = Signal(attrs=KEPT)
-        m.d.comb += row_turns.eq(~row_busy | (ready & turning))
+        row_turns = Signal(attrs=KEPT)  # a cell of its own, not one behind that of `moves`
+        m.d.comb += row_turns.eq(~busy | (ready & ~half & row_end))
         with m.If(Mux(ready, moves, ~busy)):
             m.d.sync += [
                 rewind.eq(~busy & request.rewind),
                 upper.eq(up_or(elsewhere, start[OFFSET_BITS:], upper)),
                 chunks_left.eq(down_or(on, chunks_left, Mux(busy, chunks, request.chunks))),
-                row_end.eq(Mux(on, chunk_before_last, Mux(busy, single, request.chunks == 0))),
+                row_end.eq(Mux(on, chunks_left == 1, Mux(busy, single, request.chunks == 0))),
             ]
         with m.If(row_turns):
             m.d.sync += [

@@ -93,7 +93,6 @@ class ScannerWalk(Property):
         )  # fmt: skip
         start = self._place(back, 0, 0, 0, Mux(back.rewind, s.first_mask, place.mask + 1)[: len(mask)])
         busy = opened["busy"]
-        always(m, opened["row_busy"] == busy)
         with m.If(~s.chunks.valid):
             always(m, busy == front_valid)
             with m.If(busy):
@@ -133,6 +132,5 @@ def _at(m: Module, opened: Opened, place: _Place) -> None:
     always(m, opened["chunks"] == request.chunks, opened["tail"] == request.tail, opened["pitch"] == request.pitch)
     always(m, opened["rewind"] == (request.rewind & (place.row == 0) & (place.column == 0)))
     always(m, opened["half"] == place.half, opened["unaligned"] == place.unaligned)
-    always(m, opened["turning"] == (~place.half & (place.column == request.chunks)))
     always(m, opened["row_end"] == (place.column == request.chunks), opened["last_row"] == (place.row == request.rows))
     always(m, opened["single"] == (request.chunks == 0), opened["mask_pointer"] == place.mask)
