@@ -69,7 +69,7 @@ class Bench:
         else:
             self.network = random_dense(given["seed"], tuple(given["widths"]), act_bits=self.configuration.act_bits,
                                         block=self.configuration.pe, density=given["density"])  # fmt: skip
-        self.image: Image
+        self.image: Image = compile_network(self.network, self.configuration)
         self.images = random_images(self.random, self.network, given["images"])
         self.under_way: tuple[tuple[Section, ...], int] = (), 0
         """Streamed sections that the last run reads, and its slot."""
