@@ -18,7 +18,7 @@ SMALL = Configuration(
 KINDS = VERIFIED["verify-4x16"]
 BENCH = "sterna.sim.benches.accelerator_bench"
 CORES = Configuration(
-    name="cores", simd=1, pe=4, weight_depth=8192, mask_depth=4096, activation_depth=1024, parameter_depth=512,
+    name="cores", simd=1, pe=4, weight_depth=32768, mask_depth=4096, activation_depth=1024, parameter_depth=512,
     program_depth=64, cores=2,
 )  # fmt: skip
 TESTS = [

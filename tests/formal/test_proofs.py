@@ -45,7 +45,7 @@ def test_the_property_holds_for_all_inputs_and_all_time(name: str) -> None:
         (WordPackerPlaces, broken.SilentPacker, 5),
         (Trit5Code, broken.CarelessDecoder, 1),
         (DealerWords, broken.HurriedDealer, 4),
-        (CrcBits, broken.ZeroCrc, 2),
+        (CrcBits, broken.ZeroCrc, 7),
         (RingRoom, broken.BoundlessRing, 8),
         (lambda component: StreamRules(component()), broken.ImpatientSender, 3),
     ],
