@@ -77,7 +77,7 @@ class Opcode(IntEnum):
     the symmetric range of ``act_bits``, ±(2**(act_bits-1) - 1), is taken as the nearer end of it. BAD_ADDRESS for
     another word, or if the last activation lies outside the memory."""
     START = 0x21
-    """``entry u16 · slot offset u16 · flags + core << 1 u8 · ops u8`` → nothing. Runs the program at word ``entry`` of
+    """``entry u16 · slot offset u16 · flags + core << 3 u8 · ops u8`` → nothing. Runs the program at word ``entry`` of
     the program memory; waits while another run is under way, and is answered when its own begins (State.RUNNING is set
     from then on). Stops after ``ops`` ops (0 stands for 256), or at the program's end, whichever comes first.
     BAD_ADDRESS if ``entry`` lies outside the program memory."""
@@ -116,8 +116,8 @@ class StartFlag(IntEnum):
     """The run's slot, of the two that its core has; RESULT waits for it."""
 
 
-CORE_IN_FLAGS = max(StartFlag).bit_length()
-"""Where the core begins in START's flags."""
+CORE_IN_FLAGS = 3
+"""Where the core begins in START's flags; bits between are ignored."""
 WRITE_HEADER_BYTES = 4
 """Of WRITE's arguments, before its words."""
 MAX_RESULT = MAX_CONTENT - 2
