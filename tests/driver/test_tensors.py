@@ -11,14 +11,13 @@ from sterna.link.emulator import Emulator
 from sterna.link.machine import Machine
 from sterna.sim.configurations import VERIFIED, random_configuration
 from sterna.sim.networks import random_dense, random_images, random_network
-from sterna.sim.verification import SKIPS
 from sterna.spec.configuration import Configuration, configuration_named
 from sterna.spec.descriptors import OpDescriptor, PlaneDescriptor, encode_program
 from sterna.spec.errors import DeviceRefusedError, InputError, ModelError
 from sterna.spec.image import Image, OpPlace, Region, Section, Segment, TensorPlace, pack_parameter
 from sterna.spec.layout import TensorLayout, bank_rows, whole_chunks
 from sterna.spec.network import InputSpec, IntegerNetwork, Layer, Plane
-from sterna.spec.skips import Skips
+from sterna.spec.skips import SKIPS, Skips
 from sterna.spec.trits import pack_trit2
 
 HEIGHT, WIDTH, CHANNELS = 20, 9, 3

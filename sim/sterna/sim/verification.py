@@ -30,7 +30,7 @@ from sterna.spec.configuration import Configuration
 from sterna.spec.errors import FitError, SternaError
 from sterna.spec.image import Image
 from sterna.spec.network import IntegerNetwork
-from sterna.spec.skips import ALL_SKIPS, NO_SKIPS, Skips
+from sterna.spec.skips import ALL_SKIPS, SKIPS, Skips
 
 IMAGES = 3
 """Of each network: both slots, and one of them again; for each further core its two slots."""
@@ -41,9 +41,6 @@ ANSWER_TIMEOUT = 60.0
 LINGER = 50_000
 """Cycles at full speed after the last byte: the core needs few of them, and several simulations share the machine."""
 _CLASSES = ("issue_cycles", "empty_cycles", "idle_cycles", "requantiser_stalls", "memory_stalls")
-
-
-SKIPS = (ALL_SKIPS, Skips(activations=False), Skips(blocks=False), NO_SKIPS)
 
 
 def skips_of(case: "Case") -> tuple[Skips, ...]:

@@ -17,11 +17,11 @@ from sterna.golden import trace
 from sterna.sim.configurations import CONVOLUTIONAL, simulated
 from sterna.sim.device import open_simulation
 from sterna.sim.topologies import conv_layer, dense_layer
-from sterna.sim.verification import SKIPS, DifferenceError
+from sterna.sim.verification import DifferenceError
 from sterna.spec.arithmetic import max_activation
 from sterna.spec.errors import ToolError
 from sterna.spec.network import IntegerNetwork
-from sterna.spec.skips import ALL_SKIPS
+from sterna.spec.skips import ALL_SKIPS, SKIPS
 
 BLOCK_DENSITIES = (1.0, 0.75, 0.5, 0.25, 0.125, 0.06)
 ACTIVATION_DENSITIES = (1.0, 0.5, 0.25)

@@ -98,7 +98,7 @@ class Machine:
         limit = max_activation(self._c.act_bits)
         padded[: len(values)] = np.clip(values, -limit, limit)
         there = padded != 0
-        there[: len(values)] |= self._keeps_zeros(0)
+        there[: len(values)] |= self._keeps_zeros()
         at = slice(word, word + len(padded) // self._c.simd)
         self._activations[:, at] = padded.reshape(-1, self._c.simd).T
         self._there[:, at] = there.reshape(-1, self._c.simd).T
@@ -108,9 +108,10 @@ class Machine:
         k = np.arange(count)
         return self._activations[k % self._c.simd, word + k // self._c.simd]
 
-    def _keeps_zeros(self, entry: int) -> bool:
+    def _keeps_zeros(self) -> bool:
+        """What the program's first op says, whether or not a whole program is there."""
         field = OP_FIELDS["keeps_zeros"]
-        return bool(self._program[entry + field.word] >> field.low & 1)
+        return bool(self._program[field.word] >> field.low & 1)
 
     def run(self, entry: int, offset: int, ops: int) -> None:
         """Runs the program at ``entry`` as START says.

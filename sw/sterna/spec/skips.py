@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Skips:
     """The two zero-skips that take fewer cycles; without one, an image shows on the same device what that saves.
 
-    Results are the same with each. Zeros around the tensors of layers are never issued.
+    Results are the same with each. Where activations have masks, zeros around the tensors of layers are never issued.
     """
 
     activations: bool = True
@@ -22,3 +22,5 @@ class Skips:
 
 ALL_SKIPS = Skips()
 NO_SKIPS = Skips(activations=False, blocks=False)
+SKIPS = (ALL_SKIPS, Skips(activations=False), Skips(blocks=False), NO_SKIPS)
+"""Every combination."""

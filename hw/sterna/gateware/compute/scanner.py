@@ -133,7 +133,7 @@ class Scanner(wiring.Component):
         m.d.sync += half.eq((ready & half_moving) | (~ready & half_held))
         with m.If(Mux(ready, counts, rewinds)):
             m.d.sync += mask_pointer.eq(up_or(~busy, self.first_mask, mask_pointer))
-        row_turns = Signal(attrs=KEPT)  # a cell of its own, not one behind that of `moves`
+        row_turns = Signal(attrs=KEPT)  # `turns`, or what there is without the pace, from flip-flops
         m.d.comb += row_turns.eq(~busy | (ready & ~half & row_end))
         with m.If(Mux(ready, moves, ~busy)):
             m.d.sync += [

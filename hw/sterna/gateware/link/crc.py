@@ -47,12 +47,12 @@ class Crc32c(wiring.Component):
         m = Module()
         register = Signal(32, init=ALL_ONES)
         byte = Signal(8, reset_less=True)
-        left = Signal(range(5))  # pairs of its bits
+        left = Signal(range(BYTE_CYCLES))  # pairs of its bits
         enters = Signal(reset_less=True)  # it does so at the top, and nothing comes back
         taken = self.valid | self.exchange
         m.d.comb += self.low.eq(~register)
         with m.If(taken | (left != 0)):
-            m.d.sync += left.eq(Mux(taken, 4, left - 1))
+            m.d.sync += left.eq(Mux(taken, BYTE_CYCLES - 1, left - 1))
         m.d.sync += byte.eq(Mux(taken, self.data ^ self.exchange.replicate(8), byte[2:]))
         with m.If(taken):
             m.d.sync += enters.eq(self.exchange)

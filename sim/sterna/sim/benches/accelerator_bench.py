@@ -39,7 +39,7 @@ from sterna.spec.frames import (
 )
 from sterna.spec.image import Image, Section, TensorPlace, write_requests
 from sterna.spec.registers import MAGIC, Register, State
-from sterna.spec.skips import ALL_SKIPS, NO_SKIPS, Skips
+from sterna.spec.skips import ALL_SKIPS, NO_SKIPS, SKIPS, Skips
 
 Pending = list[tuple[TensorPlace, list[Answer]]]
 """Outputs of one run, and the answers that will hold them."""
@@ -69,7 +69,7 @@ class Bench:
         else:
             self.network = random_dense(given["seed"], tuple(given["widths"]), act_bits=self.configuration.act_bits,
                                         block=self.configuration.pe, density=given["density"])  # fmt: skip
-        self.image: Image = compile_network(self.network, self.configuration)
+        self.image = self.compiled(ALL_SKIPS if given["skips"] else NO_SKIPS)
         self.images = random_images(self.random, self.network, given["images"])
         self.under_way: tuple[tuple[Section, ...], int] = (), 0
         """Streamed sections that the last run reads, and its slot."""
@@ -89,9 +89,11 @@ class Bench:
         data = await self.link.call(Opcode.READ, read_arguments(first, count))
         return list(struct.unpack(f"<{count}I", data))
 
-    async def load(self, skips: Skips) -> None:
+    def compiled(self, skips: Skips) -> Image:
+        return compile_network(self.network, self.configuration, skips)
+
+    async def load(self) -> None:
         """Writes the image, pipelined, and has it checked."""
-        self.image = compile_network(self.network, self.configuration, skips)
         await self.link.call(Opcode.BEGIN, self.image.digest)
         written = [
             await self.link.submit(Opcode.WRITE, words)
@@ -171,8 +173,9 @@ async def outputs_equal_golden(dut: Handle) -> None:
     bench = Bench(dut)
     await bench.begin()
     cycles = []
-    for skips in (ALL_SKIPS, Skips(activations=False), Skips(blocks=False), NO_SKIPS):
-        await bench.load(skips)
+    for skips in SKIPS:
+        bench.image = bench.compiled(skips)
+        await bench.load()
         (before,) = await bench.registers(Register.CYCLES)
         await bench.infer()
         (after,) = await bench.registers(Register.CYCLES)
@@ -187,7 +190,7 @@ async def a_batch_is_timed(dut: Handle) -> None:
     """How many cycles a batch takes, and how many of them cores were running, all together."""
     bench = Bench(dut)
     await bench.begin()
-    await bench.load(ALL_SKIPS if bench.given["skips"] else NO_SKIPS)
+    await bench.load()
     (before,) = await bench.registers(Register.CYCLES)
     begin = get_sim_time("ns")
     await bench.infer()
@@ -227,7 +230,7 @@ async def refuses_what_it_must(dut: Handle) -> None:
     await link.call(Opcode.BEGIN, image.digest)
     assert await refusal(Opcode.COMMIT, commit_arguments(image.payload_crc())) == Status.BAD_CHECKSUM
     assert await refusal(Opcode.START, start_arguments(image.ops[0].entry, 0, 0)) == Status.NOT_LOADED
-    await bench.load(ALL_SKIPS)
+    await bench.load()
     assert await bench.registers(Register.STATE) == [State.LOADED]
     await bench.infer()
     bench.scores.finish()
@@ -238,7 +241,7 @@ async def counters_add_up(dut: Handle) -> None:
     """Every cycle of a run is in exactly one class, and no more is issued than stored, nor stored than walked."""
     bench = Bench(dut)
     await bench.begin()
-    await bench.load(ALL_SKIPS)
+    await bench.load()
     first = Register.CYCLES
     before = await bench.registers(first, Register.POSITIONS - first + 1)
     await bench.infer()
