@@ -5,9 +5,10 @@ rx → [ ring ⇄ processor ] → tx                           link side: frames
 [ sequencer → scanner → feeders → lanes → capture → requantiser → packer ]   core, around its memories
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Module
+from amaranth.hdl import DomainRenamer, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -19,6 +20,8 @@ from sterna.spec.configuration import Configuration
 
 class Accelerator(wiring.Component):
     """Everything of one configuration behind one byte stream; protocol in ``sterna.spec.frames``.
+
+    ``core_domains`` are clock domains for several cores, with ``sync``'s clock and a reset that may end later.
 
     Members
     -------
@@ -32,9 +35,10 @@ class Accelerator(wiring.Component):
         High for a cycle after a damaged frame.
     """
 
-    def __init__(self, *, configuration: Configuration, build_id: int = 0):
+    def __init__(self, *, configuration: Configuration, build_id: int = 0, core_domains: Sequence[str] = ()):
         self.configuration = configuration
         self.build_id = build_id
+        self.core_domains = core_domains or ["sync"] * configuration.cores
         super().__init__({
             "rx": In(stream.Signature(8)),
             "tx": Out(stream.Signature(8)),
@@ -62,7 +66,8 @@ class Accelerator(wiring.Component):
 
     def _build_cores(self, m: Module) -> Dealer:
         m.submodules.dealer = dealer = Dealer(configuration=self.configuration)
-        for k, ports in enumerate(dealer.cores):
-            m.submodules[f"core_{k}"] = core = Core(configuration=self.configuration)
+        for k, (ports, domain) in enumerate(zip(dealer.cores, self.core_domains, strict=True)):
+            core = Core(configuration=self.configuration)
+            m.submodules[f"core_{k}"] = DomainRenamer(domain)(core)
             connect(m, ports, core)
         return dealer

@@ -9,7 +9,7 @@ from formal import broken
 from sterna.sim.formal.capture import CaptureHandOver
 from sterna.sim.formal.catalogue import PROPERTIES
 from sterna.sim.formal.crc import CrcBits
-from sterna.sim.formal.dealer import DealerWords
+from sterna.sim.formal.dealer import DealerOffers
 from sterna.sim.formal.feeder import FeederIssues
 from sterna.sim.formal.packer import PackerPlaces
 from sterna.sim.formal.queue import TagQueue
@@ -44,7 +44,7 @@ def test_the_property_holds_for_all_inputs_and_all_time(name: str) -> None:
         (GathererWords, broken.ForgetfulGatherer, 5),
         (WordPackerPlaces, broken.SilentPacker, 5),
         (Trit5Code, broken.CarelessDecoder, 1),
-        (DealerWords, broken.HurriedDealer, 4),
+        (DealerOffers, broken.HurriedDealer, 4),
         (CrcBits, broken.ZeroCrc, 7),
         (RingRoom, broken.BoundlessRing, 8),
         (lambda component: StreamRules(component()), broken.ImpatientSender, 3),

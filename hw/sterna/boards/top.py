@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Module, ResetSignal, Signal
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Elaboratable, Module, ResetSignal, Signal
 from amaranth.lib import io, wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import Out, connect
@@ -24,16 +24,15 @@ class ClockAndReset(wiring.Component):
     -------
     clock : ``Out(1)``
         ``board.frequency`` Hz.
-    reset : ``Out(1)``
-        Ends with an edge of ``clock``; begins at any time.
+    reset : ``Out(1 + cores)``, ``Out(1)`` with a single core
+        Begin at any time. The first ends with an edge of ``clock``, each further one a cycle after the one before.
     """
-
-    clock: Out(1)
-    reset: Out(1, init=1)
 
     def __init__(self, *, board: Board):
         self.board = board
-        super().__init__()
+        cores = board.configuration.cores
+        count = 1 + cores if cores > 1 else 1
+        super().__init__({"clock": Out(1), "reset": Out(count, init=(1 << count) - 1)})
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -50,7 +49,7 @@ class ClockAndReset(wiring.Component):
         timer = Signal((cycles - 1).bit_length() + 1)  # so many, or up to twice as many: until the top bit is set
         with m.If(~timer[-1]):
             m.d.lock += timer.eq(timer + 1)
-        m.d.lock += self.reset.eq(~timer[-1])
+        m.d.lock += self.reset.eq(Cat(~timer[-1], self.reset))
         m.d.comb += [ClockSignal("lock").eq(pll.clock), self.clock.eq(pll.clock)]
         return m
 
@@ -71,9 +70,16 @@ class Top(Elaboratable):
         rate = {"clock": board.frequency, "baud": board.baud}
         m.domains.sync = ClockDomain()
         m.submodules.clock = clock = ClockAndReset(board=board)
-        m.d.comb += [ClockSignal().eq(clock.clock), ResetSignal().eq(clock.reset)]
+        m.d.comb += [ClockSignal().eq(clock.clock), ResetSignal().eq(clock.reset[0])]
         m.submodules.receiver = receiver = UartReceiver(**rate)
-        m.submodules.accelerator = accelerator = Accelerator(configuration=board.configuration, build_id=self.build_id)
+        # Several cores lie far apart: a reset for each, of the same clock.
+        domains = [f"core_{k}" for k in range(len(clock.reset) - 1)]
+        for domain, reset in zip(domains, clock.reset[1:], strict=True):
+            m.domains += ClockDomain(domain)
+            m.d.comb += [ClockSignal(domain).eq(clock.clock), ResetSignal(domain).eq(reset)]
+        m.submodules.accelerator = accelerator = Accelerator(
+            configuration=board.configuration, build_id=self.build_id, core_domains=domains
+        )
         m.submodules.transmitter = transmitter = UartTransmitter(**rate)
         connect(m, receiver.o, accelerator.rx)
         connect(m, accelerator.tx, transmitter.i)

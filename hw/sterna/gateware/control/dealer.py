@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -29,13 +29,13 @@ class CorePorts(wiring.Signature):
 class Dealer(wiring.Component):
     """Words go to all cores; activations, runs and reads to the one that ``core`` names.
 
-    A word is offered to each core until that has taken it, and has been taken when all have: cores hold their
-    pipelines at different times. Counters are the sums of the cores'.
+    What is offered waits for its core in registers of that core's own, and so does what a core answers: no path leads
+    from one core to another, or through here, so that cores may lie far apart. A core is offered nothing new until it
+    has taken what waits, so everything arrives in the order in which it was sent. Counters are the sums of the cores'.
 
-    Latency: none; counters one cycle, so that their sums end no path of the cores. Throughput: that of the cores, for
-    words that of the slowest to take each. Flow control: valid/ready; ``core`` holds while anything is offered or a
-    value is awaited. Bad input: the link names no core that is not there. Cost with four cores of 8 × 32: 807
-    LUT4, 72 CCU2C, 148 FF on ECP5.
+    Latency: one cycle, for counters one for each core but the first. Throughput: one offer in two cycles, or in as
+    many as the slowest core takes (words). Flow control: valid/ready; ``core`` holds while anything is offered or a
+    value is awaited. Bad input: the link names no core that is not there.
 
     Members
     -------
@@ -44,7 +44,7 @@ class Dealer(wiring.Component):
     core : ``In(range(cores))``
         Whose streams these are.
     running : ``Out(cores)``
-        By core.
+        By core; from the cycle after a run is taken here.
     cores : ``Out(CorePorts).array(cores)``
         The cores.
     """
@@ -62,35 +62,53 @@ class Dealer(wiring.Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         count = self.configuration.cores
-        taken = Signal(count)  # by core: has the word that is offered
-        done = Signal(count)  # … at the end of this cycle
-        m.d.comb += self.write.ready.eq(done.all())
-        with m.If(self.write.valid):
-            m.d.sync += taken.eq(done & ~done.all().replicate(count))
-
+        busy = Signal(count)  # by core: something waits for it
+        m.d.comb += self.write.ready.eq(~busy.any())
         for k in range(count):
-            core, chosen = self.cores[k], self.core == k
-            m.d.comb += [
-                core.write.valid.eq(self.write.valid & ~taken[k]),
-                core.write.region.eq(self.write.region),
-                core.write.address.eq(self.write.address),
-                core.write.data.eq(self.write.data),
-                done[k].eq(taken[k] | core.write.ready),
-                self.running[k].eq(core.running),
-            ]
+            core, chosen, ran = self.cores[k], self.core == k, Signal(name=f"ran_{k}")
+            offers = {"write": self.write.valid & self.write.ready}
             for name in ("inputs", "starts", "reads"):
-                ours, its = getattr(self, name), getattr(core, name)
-                m.d.comb += [its.valid.eq(ours.valid & chosen), its.payload.eq(ours.payload)]
+                ours = getattr(self, name)
+                offers[name] = ours.valid & chosen
                 with m.If(chosen):
-                    m.d.comb += ours.ready.eq(its.ready)
-            m.d.comb += core.read_values.ready.eq(self.read_values.ready & chosen)
+                    m.d.comb += ours.ready.eq(~busy[k])
+            waiting = [
+                _wait(m, getattr(core, name), busy[k], offer, getattr(self, name)) for name, offer in offers.items()
+            ]
+            m.d.comb += [busy[k].eq(Cat(waiting).any()), self.running[k].eq(ran | core.starts.valid)]
+            m.d.sync += ran.eq(core.running | core.starts.valid)
             with m.If(chosen):
-                m.d.comb += [
-                    self.read_values.valid.eq(core.read_values.valid),
-                    self.read_values.payload.eq(core.read_values.payload),
-                ]
+                m.d.comb += core.read_values.ready.eq(~self.read_values.valid)
+                with m.If(~self.read_values.valid):
+                    m.d.sync += [
+                        self.read_values.valid.eq(core.read_values.valid),
+                        self.read_values.payload.eq(core.read_values.payload),
+                    ]
+        with m.If(self.read_values.valid & self.read_values.ready):
+            m.d.sync += self.read_values.valid.eq(0)
 
-        for name in counters(self.configuration).members:
-            counts = [self.cores[k].counters[name] for k in range(count)]
-            m.d.sync += self.counters[name].eq(sum(counts[1:], counts[0]))
+        for name, counter in self.counters.shape():
+            total = self.cores[0].counters[name]
+            for k in range(1, count):
+                sums = Signal(counter.shape, name=f"{name}_{k}")
+                m.d.sync += sums.eq(total + self.cores[k].counters[name])
+                total = sums
+            m.d.comb += self.counters[name].eq(total)
         return m
+
+
+def _wait(m: Module, its: Any, busy: Value, offer: Value, ours: Any) -> Signal:
+    """Registers what is offered for a core until it takes it; returns whether something waits."""
+    waits = Signal()
+    m.d.comb += its.valid.eq(waits)
+    with m.If(~busy):
+        m.d.sync += waits.eq(offer)
+    with m.Elif(its.ready):
+        m.d.sync += waits.eq(0)
+    for name in its.signature.members:
+        if name not in ("valid", "ready"):
+            kept = Signal.like(getattr(ours, name), reset_less=True)
+            with m.If(~busy):
+                m.d.sync += kept.eq(getattr(ours, name))
+            m.d.comb += getattr(its, name).eq(kept)
+    return waits

@@ -6,7 +6,7 @@ from typing import Any
 
 from sterna.sim.formal.capture import CaptureHandOver
 from sterna.sim.formal.crc import CrcBits
-from sterna.sim.formal.dealer import DealerWords
+from sterna.sim.formal.dealer import DealerOffers
 from sterna.sim.formal.feeder import FeederIssues
 from sterna.sim.formal.packer import PackerPlaces
 from sterna.sim.formal.property import Property
@@ -41,7 +41,7 @@ PROPERTIES: dict[str, Callable[[], Property]] = {
     "gatherer": GathererWords,
     "word-packer": WordPackerPlaces,
     "trit5-code": Trit5Code,
-    "dealer-words": DealerWords,
+    "dealer-offers": DealerOffers,
     "crc-bits": CrcBits,
     "ring-room": RingRoom,
     "rules-of-sequencer": SequencerRules,

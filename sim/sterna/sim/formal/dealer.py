@@ -1,12 +1,11 @@
-"""The dealer: words for all cores, each of which holds its pipeline when it likes."""
+"""The dealer: what the link offers, and cores that take it when they like."""
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal, Value
 
 from sterna.gateware.control.dealer import Dealer
-from sterna.sim.formal.opened import Opened
-from sterna.sim.formal.property import Property, always, free, given, held, implies
+from sterna.sim.formal.property import Property, always, free, implies
 from sterna.spec.configuration import Configuration
 
 CORES = 4
@@ -16,9 +15,9 @@ CONFIGURATION = Configuration(
 )  # fmt: skip
 
 
-class DealerWords(Property):
-    """Every core takes every word once, as it was offered, however the cores hold; the word is taken from the
-    link in the cycle in which the last of them has it."""
+class DealerOffers(Property):
+    """Every core is offered all words, and of the rest what is sent to it, once and as it was sent, until it takes it;
+    nothing new is taken from the link for a core for which something waits. While a run waits for a core, it runs."""
 
     depth = 2
 
@@ -27,24 +26,36 @@ class DealerWords(Property):
         self.dealer = dealer(configuration=CONFIGURATION)
 
     def build(self, m: Module) -> None:
-        dealer, write = self.dealer, self.dealer.write
-        m.submodules.dealer = opened = Opened(dealer)
-        free(m, write.valid, write.region, write.address, write.data, dealer.core, dealer.read_values.ready)
-        for name in ("inputs", "starts", "reads"):
-            free(m, getattr(dealer, name).valid, getattr(dealer, name).payload)
-        word = Cat(write.region, write.address, write.data)
-        given(m, held(m, write, "write", word))
-
-        had, has = Signal(CORES), Signal(CORES)  # by core: the word that is offered, before this cycle and after
+        dealer = self.dealer
+        m.submodules.dealer = dealer
+        free(m, dealer.core, dealer.read_values.ready)
         for k, core in enumerate(dealer.cores):
-            free(m, core.write.ready, core.running, core.counters, core.read_values.valid, core.read_values.payload)
-            free(m, core.inputs.ready, core.starts.ready, core.reads.ready)
-            its = Cat(core.write.region, core.write.address, core.write.data)
-            takes = core.write.valid & core.write.ready
-            m.d.comb += has[k].eq(had[k] | takes)
-            always(m, held(m, core.write, f"write_{k}", its))
-            always(m, implies(takes, write.valid & ~had[k] & (its == word)))
-        m.d.sync += had.eq(Mux(write.ready, 0, has))
-        always(m, implies(write.valid, write.ready == has.all()))
+            free(m, core.running, core.counters, core.read_values.valid, core.read_values.payload)
+            always(m, implies(core.starts.valid, dealer.running[k]))
+        waiting = []
+        for name in ("write", "inputs", "starts", "reads"):
+            ours = getattr(dealer, name)
+            free(m, ours.valid, *_parts(ours))
+            comes = ours.valid & ours.ready
+            for k, core in enumerate(dealer.cores):
+                its, owed = getattr(core, name), Signal(name=f"{name}_owed_{k}")
+                last = Signal(len(_content(ours)), name=f"{name}_sent_{k}")
+                free(m, its.ready)
+                goes = comes if name == "write" else comes & (dealer.core == k)
+                with m.If(goes):
+                    m.d.sync += [owed.eq(1), last.eq(_content(ours))]
+                with m.Elif(its.ready):
+                    m.d.sync += owed.eq(0)
+                always(m, its.valid == owed, implies(owed, _content(its) == last))
+                waiting.append((k, goes, owed))
+        for k in range(CORES):
+            some = Cat(owed for core, _, owed in waiting if core == k).any()
+            always(m, *(implies(some, ~goes) for core, goes, _ in waiting if core == k))
 
-        always(m, had == opened["taken"], implies(had.any(), write.valid), ~had.all())
+
+def _parts(offer: Any) -> list[Value]:
+    return [Value.cast(getattr(offer, name)) for name in offer.signature.members if name not in ("valid", "ready")]
+
+
+def _content(offer: Any) -> Value:
+    return Cat(_parts(offer))
