@@ -106,3 +106,14 @@ def test_a_native_tools_version_is_read_from_what_it_states(
 
     monkeypatch.setattr(tools.subprocess, "run", lambda *arguments, **options: Done())
     assert tools._native_version("/bin/tool") == version
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_board_has_a_plan_of_three_steps_and_one_bitstream(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sterna.flow.plan.find_tool", lambda name: Tool(name, (name,), "1.0"))
+    board = dataclasses.replace(BOARDS[name], configuration=SMALL)
+    plan = make_plan(board)
+    tools = [step.tool.name for step in (plan.synthesis, plan.place_and_route, plan.packing)]
+    assert [text.split("-")[0] for text in tools[:2]] == ["yosys", "nextpnr"]
+    assert tools[2] in {"icepack", "ecppack"}
+    assert sum(text.endswith((".bin", ".bit")) for text in plan.packing.arguments) == 1

@@ -13,6 +13,9 @@ from sterna.flow.tools import Tool, find_tool
 SYNTHESIS_OPTIONS = {"iCE40UP": "-dsp -abc9 -device u -dff", "iCE40": "-abc9 -device hx -dff", "LFE5": "-abc9"}
 """By the beginning of the part's name. Only an UltraPlus of the iCE40 family has multipliers."""
 
+PLACER = {"iCE40": "--placer heap", "LFE5": "--placer static"}
+"""By the beginning of the part's name, see docs/decisions/0022-cores-that-lie-apart.md."""
+
 KEEP_DSP = (
     "read_verilog -lib +/ice40/cells_sim.v\ncopy SB_MAC16 KEPT_MAC16\nchtype -set KEPT_MAC16 t:SB_MAC16",
     "chtype -set SB_MAC16 t:KEPT_MAC16",
@@ -58,11 +61,12 @@ def make_plan(board: Board) -> Plan:
     tools = {name: find_tool(name) for name in names}
     versions = [tool.version for tool in tools.values()]
     options = next(text for part, text in SYNTHESIS_OPTIONS.items() if platform.device.startswith(part))
+    placer = next(text for part, text in PLACER.items() if platform.device.startswith(part))
     before, after = KEEP_DSP if "-dsp" in options else ("", "")
     scripts = {"script_after_read": before, "script_after_synth": after}
     identifier = build_id(board.configuration, f"board {board.name}", options, *scripts.values(), *versions)
     top = Top(board=board, build_id=identifier)
-    made = platform.prepare(top, name="top", emit_src=False, synth_opts=options, **scripts)
+    made = platform.prepare(top, name="top", emit_src=False, synth_opts=options, nextpnr_opts=placer, **scripts)
     files = {name: text for name, text in made.files.items() if not name.startswith("build_") and "debug" not in name}
     files["top.il"] = relaxed(files["top.il"])
     synthesis, place_and_route, packing = (
@@ -78,10 +82,10 @@ def _tools_of(platform: Any) -> list[str]:
 
 
 def _commands(script: str, tools: list[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """The commands of Amaranth's build script, as (tool, arguments)."""
-    variables = {name.upper().replace("-", "_"): name for name in tools}
+    """The commands of Amaranth's build script that call ``tools``, as (tool, arguments)."""
+    variables = {f"${name.upper().replace('-', '_')}": name for name in tools}
     lines = [shlex.split(line) for line in script.splitlines() if line.startswith('"$')]
-    return [(variables[line[0].removeprefix("$")], tuple(line[1:])) for line in lines]
+    return [(variables[line[0]], tuple(line[1:])) for line in lines if line[0] in variables]
 
 
 def relaxed(rtlil: str) -> str:
