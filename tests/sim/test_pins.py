@@ -24,6 +24,7 @@ SMALL = Configuration(
     name="small", simd=1, pe=4, weight_depth=256, mask_depth=256, activation_depth=256, parameter_depth=64,
     pool_depth=64, program_depth=256, weights_in=Primitive.SPRAM,
 )  # fmt: skip
+PAIR = dataclasses.replace(SMALL, name="pair", cores=2, weights_in=Primitive.BLOCK)
 
 
 @pytest.fixture
@@ -67,12 +68,24 @@ def test_the_harness_asks_for_the_rate(written: Path) -> None:
 @pytest.mark.timeout(600)
 def test_the_netlist_after_synthesis_gives_goldens_outputs_whatever_its_memories_held(small_board: Board) -> None:
     executable = build_pins(small_board, Level.netlist, root=cache_directory() / "boards")
+    _check_random_networks(executable, small_board, images=2)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("name", "level"), [("icebreaker", Level.rtl), ("ulx3s-25f", Level.netlist)])
+def test_so_do_two_cores_with_resets_of_their_own(small_board: Board, name: str, level: Level) -> None:
+    board = dataclasses.replace(BOARDS[name], configuration=PAIR)
+    executable = build_pins(board, level, root=cache_directory() / "boards")
+    _check_random_networks(executable, board, images=5)
+
+
+def _check_random_networks(executable: Path, board: Board, *, images: int) -> None:
     for seed in range(1, 9):
         rng = np.random.default_rng(seed)
-        model = random_network(rng, SMALL)
-        images = random_images(rng, model, 2)
-        run = run_pins(executable, small_board, model, images, power_up=seed)
-        golden = model.predict(images)
+        model = random_network(rng, board.configuration)
+        batch = random_images(rng, model, images)
+        run = run_pins(executable, board, model, batch, power_up=seed)
+        golden = model.predict(batch)
         for found, expected in zip(_listed(run.outputs), _listed(golden), strict=True):
             assert np.array_equal(found, expected)
         assert run.wrong_counters == ()
