@@ -1,5 +1,4 @@
-// Models of ECP5 cells of which yosys has none, or one that asks for open pins, which Verilator cannot tell: no more of
-// them than its netlists use.
+// Models of ECP5 cells of which yosys has none, or one that Verilator cannot read: no more of them than designs use.
 
 // The clock comes in with the frequency that the PLL would make, and is locked after a few cycles.
 module EHXPLLL(input CLKI, CLKFB, RST, STDBY, output CLKOP, output reg LOCK = 0);
@@ -16,6 +15,15 @@ module TRELLIS_IO(inout B, input I, T, output O);
         if (DIR != "INPUT") assign B = T ? 1'bz : I;
         if (DIR != "OUTPUT") assign O = B;
     endgenerate
+endmodule
+
+// The pads that the design before synthesis has: yosys' ones are made of TRELLIS_IO with an input where it has an inout.
+module IB(input I, output O);
+    assign O = I;
+endmodule
+
+module OBZ(input I, T, output O);
+    assign O = T ? 1'bz : I;
 endmodule
 
 // Without registers.
