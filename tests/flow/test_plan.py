@@ -116,4 +116,6 @@ def test_every_board_has_a_plan_of_three_steps_and_one_bitstream(name: str, monk
     tools = [step.tool.name for step in (plan.synthesis, plan.place_and_route, plan.packing)]
     assert [text.split("-")[0] for text in tools[:2]] == ["yosys", "nextpnr"]
     assert tools[2] in {"icepack", "ecppack"}
+    placer = plan.place_and_route.arguments[plan.place_and_route.arguments.index("--placer") + 1]
+    assert placer == ("heap" if tools[2] == "icepack" else "static")
     assert sum(text.endswith((".bin", ".bit")) for text in plan.packing.arguments) == 1

@@ -64,7 +64,7 @@ def make_plan(board: Board) -> Plan:
     placer = next(text for part, text in PLACER.items() if platform.device.startswith(part))
     before, after = KEEP_DSP if "-dsp" in options else ("", "")
     scripts = {"script_after_read": before, "script_after_synth": after}
-    identifier = build_id(board.configuration, f"board {board.name}", options, *scripts.values(), *versions)
+    identifier = build_id(board.configuration, f"board {board.name}", options, placer, *scripts.values(), *versions)
     top = Top(board=board, build_id=identifier)
     made = platform.prepare(top, name="top", emit_src=False, synth_opts=options, nextpnr_opts=placer, **scripts)
     files = {name: text for name, text in made.files.items() if not name.startswith("build_") and "debug" not in name}

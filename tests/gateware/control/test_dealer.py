@@ -55,7 +55,8 @@ def test_all_arrive_once_and_in_order_whatever_the_cores_pace(cores: int, seed: 
             await ctx.tick().until(ours.ready)
             ctx.set(ours.valid, 0)
             if name == "starts":
-                assert ctx.get(dut.running[core]), "a run that is taken here is seen from the next cycle on"
+                assert ("starts", payload) in arrived[core][-2:], "a run is taken from the link when its core has it"
+                assert ctx.get(dut.running[core]), "it is seen from the next cycle on"
             if name == "reads":
                 while not ctx.get(dut.read_values.valid):
                     await ctx.tick()
@@ -79,10 +80,13 @@ def test_all_arrive_once_and_in_order_whatever_the_cores_pace(cores: int, seed: 
         core, noise = dut.cores[k], random.Random(seed * 10 + k)
         pace = noise.uniform(0.1, 1)
         before: dict[str, Any] = {}  # what was offered, and not taken
+        left = 0  # cycles of its run
         while True:
+            left = max(0, left - 1)
+            ctx.set(core.running, left > 0)
             for name in ("write", "inputs", "starts", "reads"):
                 offered = getattr(core, name)
-                ready = noise.random() < pace
+                ready = noise.random() < pace and not (name == "starts" and left)
                 ctx.set(offered.ready, ready)
                 if not ctx.get(offered.valid):
                     assert name not in before, f"{name} was taken back"
@@ -92,6 +96,7 @@ def test_all_arrive_once_and_in_order_whatever_the_cores_pace(cores: int, seed: 
                 before[name] = got
                 if ready:
                     arrived[k].append((name, before.pop(name)))
+                    left = noise.randrange(4, 40) if name == "starts" else left
             if arrived[k] and arrived[k][-1][0] == "reads" and not ctx.get(core.read_values.valid):
                 value = noise.randrange(-128, 128)
                 answers.append(value)

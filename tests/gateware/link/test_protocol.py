@@ -28,6 +28,8 @@ FIVE = Configuration(
     name="five", simd=2, pe=10, requantisers=2, weight_code=TritCode.TRIT5, weight_depth=64, mask_depth=32,
     activation_depth=256, parameter_depth=16, program_depth=32,
 )  # fmt: skip
+UNANSWERED = 4000
+"""Cycles; an answer that waits for nothing takes less than half."""
 SEVERAL = Configuration(
     name="several", simd=2, pe=4, weight_depth=64, mask_depth=32, activation_depth=256, parameter_depth=16,
     program_depth=32, cores=4,
@@ -109,25 +111,27 @@ def started(sequence: int, slot: int) -> bytes:
     return request(sequence, Opcode.START, frames.start_arguments(0, 0, slot))
 
 
-def test_a_result_waits_for_the_run_of_its_slot_only():
+@pytest.mark.parametrize("configuration", [SMALL, SEVERAL], ids=lambda value: value.name)
+def test_a_result_waits_for_the_run_of_its_slot_only(configuration):
     async def host(ctx, bench):
         assert await bench.ask(ctx, started(4, 1)) == bench.protocol.answer(started(4, 1)) == (Status.OK, b"")
         other = request(5, Opcode.RESULT, frames.result_arguments(0, 0, 3))
         assert await bench.ask(ctx, other) == bench.protocol.answer(other)
         await bench.send(ctx, request(6, Opcode.RESULT, frames.result_arguments(1, 0, 3)))
-        await ctx.tick().repeat(500)
+        await ctx.tick().repeat(UNANSWERED)
         assert not bench.answers
         bench.core.running = False
         assert (await bench.receive(ctx))[0] == Status.OK
 
-    directed(host)
+    directed(host, configuration=configuration)
 
 
-def test_a_start_waits_for_the_run_before_and_is_answered_when_its_own_begins():
+@pytest.mark.parametrize("configuration", [SMALL, SEVERAL], ids=lambda value: value.name)
+def test_a_start_waits_for_the_run_before_and_is_answered_when_its_own_begins(configuration):
     async def host(ctx, bench):
         assert await bench.ask(ctx, started(4, 0)) == (Status.OK, b"")
         await bench.send(ctx, started(5, 1))
-        await ctx.tick().repeat(300)
+        await ctx.tick().repeat(UNANSWERED)
         assert not bench.answers
         assert len(bench.core.notes.starts) == 1
         bench.core.running = False
@@ -136,7 +140,7 @@ def test_a_start_waits_for_the_run_before_and_is_answered_when_its_own_begins():
         state = await bench.ask(ctx, request(6, Opcode.READ, frames.read_arguments(Register.STATE, 1)))
         assert state == (Status.OK, struct.pack("<I", State.LOADED | State.RUNNING))
 
-    directed(host)
+    directed(host, configuration=configuration)
 
 
 def test_a_start_and_a_result_wait_only_for_runs_of_their_own_core():
@@ -156,7 +160,7 @@ def test_a_start_and_a_result_wait_only_for_runs_of_their_own_core():
             assert await bench.ask(ctx, content) == bench.protocol.answer(content)
         for sequence, slot in enumerate([7, 2, 1], 12):
             await bench.send(ctx, result(sequence, slot))
-            await ctx.tick().repeat(300)
+            await ctx.tick().repeat(UNANSWERED)
             assert not bench.answers
             bench.cores[slot // 2].running = False
             assert (await bench.receive(ctx))[0] == Status.OK

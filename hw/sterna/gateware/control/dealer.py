@@ -29,14 +29,15 @@ class CorePorts(wiring.Signature):
 class Dealer(wiring.Component):
     """Words go to all cores; activations, runs and reads to the one that ``core`` names.
 
-    What is offered waits for its core in registers of that core's own, and so does what a core answers: no path leads
-    from one core to another, or through here, so that cores may lie far apart. A core is offered nothing new until it
-    has taken what waits, so everything arrives in the order in which it was sent. Counters are the sums of the cores'.
+    What is offered waits for its core in registers of that core's own, so that no path leads from one core to another
+    and cores may lie far apart. A core is offered nothing new until it has taken what waits, so everything arrives in
+    the order in which it was sent. A run is taken from the link when its core has it: until then the link looks after
+    the counters. Counters are the sums of the cores'.
 
-    Latency: one cycle, for counters one for each core but the first. Throughput: one offer in two cycles, or in as
-    many as the slowest core takes (words). Flow control: valid/ready; ``core`` holds while anything is offered or a
-    value is awaited. Bad input: the link names no core that is not there. Cost with four cores of 8 × 32: 201 LUT4,
-    296 CCU2C, 1,021 FF on ECP5.
+    Latency: one cycle, for counters one for each core but the first. Throughput: one offer in two cycles, or in one
+    more than the core (words: the slowest) takes. Flow control: valid/ready; ``core`` holds while anything is offered
+    or a value is awaited. Bad input: the link names no core that is not there. Cost with four cores of 8 × 32: 201
+    LUT4, 296 CCU2C, 1,021 FF on ECP5.
 
     Members
     -------
@@ -45,7 +46,7 @@ class Dealer(wiring.Component):
     core : ``In(range(cores))``
         Whose streams these are.
     running : ``Out(cores)``
-        By core; from the cycle after a run is taken here.
+        By core.
     cores : ``Out(CorePorts).array(cores)``
         The cores.
     """
@@ -66,18 +67,19 @@ class Dealer(wiring.Component):
         busy = Signal(count)  # by core: something waits for it
         m.d.comb += self.write.ready.eq(~busy.any())
         for k in range(count):
-            core, chosen, ran = self.cores[k], self.core == k, Signal(name=f"ran_{k}")
+            core, chosen, began = self.cores[k], self.core == k, Signal(name=f"began_{k}")
             offers = {"write": self.write.valid & self.write.ready}
             for name in ("inputs", "starts", "reads"):
                 ours = getattr(self, name)
-                offers[name] = ours.valid & chosen
+                starts = name == "starts"
+                offers[name] = ours.valid & chosen & (~began if starts else 1)
                 with m.If(chosen):
-                    m.d.comb += ours.ready.eq(~busy[k])
+                    m.d.comb += ours.ready.eq(began if starts else ~busy[k])
             waiting = [
                 _wait(m, getattr(core, name), busy[k], offer, getattr(self, name)) for name, offer in offers.items()
             ]
-            m.d.comb += [busy[k].eq(Cat(waiting).any()), self.running[k].eq(ran | core.starts.valid)]
-            m.d.sync += ran.eq(core.running | core.starts.valid)
+            m.d.comb += busy[k].eq(Cat(waiting).any())
+            m.d.sync += [began.eq(core.starts.valid & core.starts.ready), self.running[k].eq(core.running)]
             with m.If(chosen):
                 m.d.comb += core.read_values.ready.eq(~self.read_values.valid)
                 with m.If(~self.read_values.valid):

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 
 from sterna.gateware.control.dealer import Dealer
-from sterna.sim.formal.property import Property, always, free, implies
+from sterna.sim.formal.property import Property, always, free, given, held, implies
 from sterna.spec.configuration import Configuration
 
 CORES = 4
@@ -17,7 +17,8 @@ CONFIGURATION = Configuration(
 
 class DealerOffers(Property):
     """Every core is offered all words, and of the rest what is sent to it, once and as it was sent, until it takes it;
-    nothing new is taken from the link for a core for which something waits. While a run waits for a core, it runs."""
+    nothing new is taken from the link for a core for which something waits. A run is taken from the link in the cycle
+    after its core has taken it, and a core that runs is seen to from the next cycle on."""
 
     depth = 2
 
@@ -31,9 +32,11 @@ class DealerOffers(Property):
         free(m, dealer.core, dealer.read_values.ready)
         for k, core in enumerate(dealer.cores):
             free(m, core.running, core.counters, core.read_values.valid, core.read_values.payload)
-            always(m, implies(core.starts.valid, dealer.running[k]))
+            ran = Signal(name=f"ran_{k}")
+            m.d.sync += ran.eq(core.running)
+            always(m, dealer.running[k] == ran)
         waiting = []
-        for name in ("write", "inputs", "starts", "reads"):
+        for name in ("write", "inputs", "reads"):
             ours = getattr(dealer, name)
             free(m, ours.valid, *_parts(ours))
             comes = ours.valid & ours.ready
@@ -48,9 +51,26 @@ class DealerOffers(Property):
                     m.d.sync += owed.eq(0)
                 always(m, its.valid == owed, implies(owed, _content(its) == last))
                 waiting.append((k, goes, owed))
+        self._build_starts(m, waiting)
         for k in range(CORES):
             some = Cat(owed for core, _, owed in waiting if core == k).any()
             always(m, *(implies(some, ~goes) for core, goes, _ in waiting if core == k))
+
+    def _build_starts(self, m: Module, waiting: list[Any]) -> None:
+        dealer, starts = self.dealer, self.dealer.starts
+        free(m, starts.valid, *_parts(starts))
+        core, stays = Signal.like(dealer.core), Signal()  # offers are not taken back, and `core` holds
+        m.d.sync += [core.eq(dealer.core), stays.eq(starts.valid & ~starts.ready)]
+        given(m, held(m, starts, "starts"), implies(stays, dealer.core == core))
+        for k in range(CORES):
+            its, took = dealer.cores[k].starts, Signal(name=f"took_{k}")
+            free(m, its.ready)
+            m.d.sync += took.eq(its.valid & its.ready)
+            for_it = starts.valid & (dealer.core == k)
+            always(m, held(m, its, f"starts_{k}"), implies(for_it, starts.ready == took))
+            always(m, implies(took, for_it & ~its.valid))
+            always(m, implies(its.valid, for_it & (_content(its) == _content(starts))))
+            waiting.append((k, Const(0), its.valid))
 
 
 def _parts(offer: Any) -> list[Value]:
