@@ -45,3 +45,7 @@ def test_a_full_window_is_taken_in_while_its_first_request_waits_and_what_follow
 
 def test_counters_are_added_up_exactly_whatever_the_requests_and_however_slow_the_taker(simulate):
     wire.check_counters(simulate)
+
+
+def test_so_are_those_of_several_cores_while_a_run_waits_for_the_one_before():
+    wire.check_waiting_counters(simulation(wire.SEVERAL))

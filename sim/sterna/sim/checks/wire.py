@@ -1,5 +1,6 @@
 """The endpoint on wires of any bytes: what ``decode_frame`` takes is answered and carried out, all else is counted."""
 
+import dataclasses
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -31,6 +32,7 @@ WIRE = Configuration(
     name="wire", simd=4, pe=8, requantisers=2, weight_depth=64, mask_depth=256, activation_depth=256,
     parameter_depth=16, program_depth=32,
 )  # fmt: skip
+SEVERAL = dataclasses.replace(WIRE, name="wires", cores=4)
 REPEATED = 127
 """The last sequence number that was taken when the wire begins: requests with those up to it are repetitions, so that
 each is carried out whatever became of the one before."""
@@ -258,6 +260,31 @@ def check_counters(simulate: Simulate) -> None:
         for content in (waiting, after):
             assert await bench.receive(ctx) == bench.protocol.answer(content)
         await _check_count(ctx, bench)
+
+    simulate(bench.dut, host, cycles=3_000_000, **bench.benches())
+
+
+def check_waiting_counters(simulate: Simulate) -> None:
+    """So they are while a run waits for the one before on its core, of ``SEVERAL``, and a request waits behind it."""
+    bench = Bench(SEVERAL, 37, 0.0)
+    bench.rises = True
+    cycles = iter([160_000, 10] * 2)
+    bench.core.run_cycles = lambda: next(cycles)
+
+    async def host(ctx: Any) -> None:
+        await bench.load(ctx)
+        for behind in (
+            (Opcode.RESULT, frames.result_arguments(0, 0, 3)),
+            (Opcode.WRITE, frames.write_header(Region.MASKS, 0) + bytes(8)),
+        ):
+            starts = [(Opcode.START, frames.start_arguments(0, 0, slot)) for slot in (0, 1)]
+            first = bench.protocol.expected
+            contents = [request(first + k, *each) for k, each in enumerate([*starts, behind])]
+            for content in contents:
+                await bench.send(ctx, content)
+            for content in contents:
+                assert await bench.receive(ctx) == bench.protocol.answer(content)
+            await _check_count(ctx, bench)
 
     simulate(bench.dut, host, cycles=3_000_000, **bench.benches())
 
