@@ -265,26 +265,25 @@ def check_counters(simulate: Simulate) -> None:
 
 
 def check_waiting_counters(simulate: Simulate) -> None:
-    """So they are while a run waits for the one before on its core, of ``SEVERAL``, and a request waits behind it."""
+    """So they are while a run waits for the one before on its core, of ``SEVERAL``, and a result behind it."""
     bench = Bench(SEVERAL, 37, 0.0)
     bench.rises = True
-    cycles = iter([160_000, 10] * 2)
+    cycles = iter([160_000, 10])
     bench.core.run_cycles = lambda: next(cycles)
 
     async def host(ctx: Any) -> None:
         await bench.load(ctx)
-        for behind in (
-            (Opcode.RESULT, frames.result_arguments(0, 0, 3)),
-            (Opcode.WRITE, frames.write_header(Region.MASKS, 0) + bytes(8)),
-        ):
-            starts = [(Opcode.START, frames.start_arguments(0, 0, slot)) for slot in (0, 1)]
-            first = bench.protocol.expected
-            contents = [request(first + k, *each) for k, each in enumerate([*starts, behind])]
-            for content in contents:
-                await bench.send(ctx, content)
-            for content in contents:
-                assert await bench.receive(ctx) == bench.protocol.answer(content)
-            await _check_count(ctx, bench)
+        first = bench.protocol.expected
+        contents = [
+            request(first, Opcode.START, frames.start_arguments(0, 0, 0)),
+            request(first + 1, Opcode.START, frames.start_arguments(0, 0, 1)),
+            request(first + 2, Opcode.RESULT, frames.result_arguments(0, 0, 3)),
+        ]
+        for content in contents:
+            await bench.send(ctx, content)
+        for content in contents:
+            assert await bench.receive(ctx) == bench.protocol.answer(content)
+        await _check_count(ctx, bench)
 
     simulate(bench.dut, host, cycles=3_000_000, **bench.benches())
 
