@@ -10,11 +10,13 @@ from sterna.boards.top import Top
 from sterna.build_id import build_id
 from sterna.flow.tools import Tool, find_tool
 
-SYNTHESIS_OPTIONS = {"iCE40UP": "-dsp -abc9 -device u -dff", "iCE40": "-abc9 -device hx -dff", "LFE5": "-abc9"}
-"""By the beginning of the part's name. Only an UltraPlus of the iCE40 family has multipliers."""
-
-PLACER = {"iCE40": "--placer heap", "LFE5": "--placer static"}
-"""By the beginning of the part's name, see docs/decisions/0022-cores-that-lie-apart.md."""
+OPTIONS = {
+    "iCE40UP": ("-dsp -abc9 -device u -dff", "--placer heap"),
+    "iCE40": ("-abc9 -device hx -dff", "--placer heap"),
+    "LFE5": ("-abc9", "--placer static"),
+}
+"""Of synthesis and of place and route, by the beginning of the part's name. Only an UltraPlus of the iCE40 family has
+multipliers; the placers are docs/decisions/0022-cores-that-lie-apart.md's."""
 
 KEEP_DSP = (
     "read_verilog -lib +/ice40/cells_sim.v\ncopy SB_MAC16 KEPT_MAC16\nchtype -set KEPT_MAC16 t:SB_MAC16",
@@ -60,8 +62,7 @@ def make_plan(board: Board) -> Plan:
     names = _tools_of(platform)
     tools = {name: find_tool(name) for name in names}
     versions = [tool.version for tool in tools.values()]
-    options = next(text for part, text in SYNTHESIS_OPTIONS.items() if platform.device.startswith(part))
-    placer = next(text for part, text in PLACER.items() if platform.device.startswith(part))
+    options, placer = next(texts for part, texts in OPTIONS.items() if platform.device.startswith(part))
     before, after = KEEP_DSP if "-dsp" in options else ("", "")
     scripts = {"script_after_read": before, "script_after_synth": after}
     identifier = build_id(board.configuration, f"board {board.name}", options, placer, *scripts.values(), *versions)

@@ -1,7 +1,6 @@
 """Dealer: every core gets what was sent to it, in that order, at its own pace; answers and counters come back."""
 
 import random
-from collections import deque
 from typing import Any
 
 import pytest
@@ -32,6 +31,13 @@ def random_offer(rng: random.Random, cores: int) -> tuple[str, int, dict[str, in
     return name, rng.randrange(cores), {field: rng.randrange(limit) for field, limit in fields.items()}
 
 
+def fields_of(offer: Any, name: str) -> dict[str, Any]:
+    """Its signals by name."""
+    if name == "write":
+        return {field: getattr(offer, field) for field in ("region", "address", "data")}
+    return {field: offer.payload[field] for field, _ in offer.payload.shape()}
+
+
 @pytest.mark.parametrize("cores", [2, 4])
 @pytest.mark.parametrize("seed", range(8))
 def test_all_arrive_once_and_in_order_whatever_the_cores_pace(cores: int, seed: int) -> None:
@@ -42,15 +48,15 @@ def test_all_arrive_once_and_in_order_whatever_the_cores_pace(cores: int, seed: 
         [(name, payload) for name, core, payload in offers if core == k or name == "write"] for k in range(cores)
     ]
     arrived: list[list[tuple[str, dict[str, int]]]] = [[] for _ in range(cores)]
-    answers: deque[int] = deque()  # to reads, in the order in which the cores take them
+    answers: list[int] = []  # to reads, in the order in which the cores take them
     answered: list[int] = []
 
     async def link(ctx: SimulatorContext) -> None:
         for name, core, payload in offers:
             ours = getattr(dut, name)
             ctx.set(dut.core, core)
-            for field, value in payload.items():
-                ctx.set(getattr(ours if name == "write" else ours.payload, field), value)
+            for field, signal in fields_of(ours, name).items():
+                ctx.set(signal, payload[field])
             ctx.set(ours.valid, 1)
             await ctx.tick().until(ours.ready)
             ctx.set(ours.valid, 0)
@@ -70,12 +76,6 @@ def test_all_arrive_once_and_in_order_whatever_the_cores_pace(cores: int, seed: 
                 await ctx.tick()
         await ctx.tick().repeat(400)  # for the last offers
 
-    def fields_of(core: Any, name: str) -> dict[str, Any]:
-        if name == "write":
-            return {field: getattr(core.write, field) for field in ("region", "address", "data")}
-        payload = getattr(core, name).payload
-        return {field: payload[field] for field, _ in payload.shape()}
-
     async def take(ctx: SimulatorContext, k: int) -> None:
         core, noise = dut.cores[k], random.Random(seed * 10 + k)
         pace = noise.uniform(0.1, 1)
@@ -91,7 +91,7 @@ def test_all_arrive_once_and_in_order_whatever_the_cores_pace(cores: int, seed: 
                 if not ctx.get(offered.valid):
                     assert name not in before, f"{name} was taken back"
                     continue
-                got = {field: int(ctx.get(signal)) for field, signal in fields_of(core, name).items()}
+                got = {field: int(ctx.get(signal)) for field, signal in fields_of(offered, name).items()}
                 assert before.get(name, got) == got, f"{name} changed while it waited"
                 before[name] = got
                 if ready:
@@ -119,7 +119,7 @@ def test_all_arrive_once_and_in_order_whatever_the_cores_pace(cores: int, seed: 
 
     simulate(dut, link, **{f"core_{k}": core_bench(k) for k in range(cores)})
     assert [[each for each in of_core if each[0] != "answer"] for of_core in arrived] == expected
-    assert answered == list(answers)
+    assert answered == answers
     assert answered, "the seed has no reads"
 
 
