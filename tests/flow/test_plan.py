@@ -62,7 +62,7 @@ def test_the_digest_follows_the_design_the_board_and_the_tools(monkeypatch: pyte
     assert "--25k" in plan.place_and_route.arguments
     others = [
         dataclasses.replace(board, baud=1_000_000),
-        dataclasses.replace(board, frequency=75_000_000, baud=3_000_000),
+        dataclasses.replace(board, frequency=50_000_000, baud=2_000_000),
         dataclasses.replace(board, configuration=dataclasses.replace(SMALL, mask_depth=32)),
     ]
     digests = {make_plan(other).digest for other in others} | {plan.digest}
@@ -119,3 +119,5 @@ def test_every_board_has_a_plan_of_three_steps_and_one_bitstream(name: str, monk
     placer = plan.place_and_route.arguments[plan.place_and_route.arguments.index("--placer") + 1]
     assert placer == ("heap" if tools[2] == "icepack" else "static")
     assert sum(text.endswith((".bin", ".bit")) for text in plan.packing.arguments) == 1
+    assert re.findall(r"wire .*[\\$]\S+\[#\d+\]", plan.files["top.il"])
+    assert not re.findall(r"[\\$]\S+\[\d+\]", plan.files["top.il"])

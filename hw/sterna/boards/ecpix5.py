@@ -10,8 +10,8 @@ ECPIX5 = Board(
     title="ECPIX-5 85F",
     platform=ECPIX585Platform,
     configuration=STANDARD["ecp5-85"],
-    frequency=50_000_000,
-    baud=2_000_000,
+    frequency=120_000_000,
+    baud=3_000_000,
     lights={"idle": ("rgb_led:0", "g"), "busy": ("rgb_led:0", "b"), "error": ("rgb_led:0", "r")},
     flash=("openFPGALoader", "-b", "ecpix5"),
 )

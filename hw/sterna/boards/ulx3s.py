@@ -11,8 +11,8 @@ ULX3S = [
         title=f"ULX3S {size.upper()}",
         platform=platform,
         configuration=STANDARD[configuration],
-        frequency=50_000_000,
-        baud=2_000_000,
+        frequency=75_000_000,
+        baud=3_000_000,
         lights={"idle": ("led:0",), "busy": ("led:1",), "error": ("led:2",)},
         flash=("openFPGALoader", "-b", "ulx3s"),
     )

@@ -10,8 +10,8 @@ VERSA = Board(
     title="Versa ECP5",
     platform=VersaECP5Platform,
     configuration=STANDARD["ecp5-45"],
-    frequency=50_000_000,
-    baud=2_000_000,
+    frequency=90_000_000,
+    baud=3_000_000,
     lights={"idle": ("led:0",), "busy": ("led:1",), "error": ("led:2",)},
     flash=("openFPGALoader", "-c", "ft2232"),
 )

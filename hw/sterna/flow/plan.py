@@ -8,6 +8,7 @@ from typing import Any
 from sterna.boards.board import Board
 from sterna.boards.top import Top
 from sterna.build_id import build_id
+from sterna.flow.names import unambiguous
 from sterna.flow.tools import Tool, find_tool
 
 OPTIONS = {
@@ -69,7 +70,7 @@ def make_plan(board: Board) -> Plan:
     top = Top(board=board, build_id=identifier)
     made = platform.prepare(top, name="top", emit_src=False, synth_opts=options, nextpnr_opts=placer, **scripts)
     files = {name: text for name, text in made.files.items() if not name.startswith("build_") and "debug" not in name}
-    files["top.il"] = relaxed(files["top.il"])
+    files["top.il"] = unambiguous(relaxed(files["top.il"]))
     synthesis, place_and_route, packing = (
         Step(tools[name], arguments) for name, arguments in _commands(made.files["build_top.sh"], names)
     )

@@ -12,6 +12,7 @@ from amaranth.back import verilog
 from amaranth.back.verilog import YosysError
 from amaranth.lib import wiring
 
+from sterna.flow.names import unambiguous
 from sterna.spec.errors import ToolError
 
 TOP = "top"
@@ -65,4 +66,4 @@ def to_verilog(
             )
     except YosysError as error:
         raise ToolError(f"yosys: {str(error).splitlines()[0]}; mend: pip install 'amaranth[builtin-yosys]'") from error
-    return Verilog(ZERO_MEMORY.sub("", text))
+    return Verilog(unambiguous(ZERO_MEMORY.sub("", text)))
