@@ -1,4 +1,4 @@
-"""Boards: each one's clock can be made, its link's rate too, its memories are there; the top's reset and lights."""
+"""Boards: each one's clock can be made, its link's rate too, and its memories are there."""
 
 import pytest
 

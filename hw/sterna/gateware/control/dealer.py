@@ -36,8 +36,8 @@ class Dealer(wiring.Component):
 
     Latency: one cycle, for counters one for each core but the first. Throughput: one offer in two cycles, or in one
     more than the core (words: the slowest) takes. Flow control: valid/ready; ``core`` holds while anything is offered
-    or a value is awaited. Bad input: the link names no core that is not there. Cost with four cores of 8 × 32: 201
-    LUT4, 296 CCU2C, 1,021 FF on ECP5.
+    or a value is awaited. Bad input: the link names no core that is not there. Cost with four cores of 8 × 32: 219
+    LUT4, 296 CCU2C, 1,025 FF on ECP5.
 
     Members
     -------
