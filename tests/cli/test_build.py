@@ -191,5 +191,14 @@ def test_export_counts_gates_and_keeps_memories_apart(tmp_path: Path, monkeypatc
     assert f"{transistors} transistors of logic, {bits} bits of memory" in result.stdout
 
 
+@pytest.mark.parametrize(("ports", "said"), [("bytes", "pair"), ("core", "pair, one core of 2")])
+def test_export_of_several_cores_says_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ports: str, said: str
+) -> None:
+    monkeypatch.setitem(STANDARD, "pair", dataclasses.replace(SMALL, name="pair", cores=2))
+    assert sterna("export", "pair", "-o", tmp_path / "pair.v", "--ports", ports).exit_code == 0
+    assert (tmp_path / "pair.md").read_text().splitlines()[0] == f"# Ports of `sterna`, configuration {said}"
+
+
 def test_export_knows_its_kinds_of_ports(tmp_path: Path) -> None:
     fails("no ports 'wires'; known: bytes, core$", "export", "hx8k", "-o", tmp_path / "a.v", "--ports", "wires")

@@ -59,6 +59,28 @@ def test_the_best_seed_is_packed_and_nothing_is_done_twice(tmp_path: Path) -> No
     assert sorted(calls(tmp_path)) == sorted([*done, "yosys", "nextpnr-ice40", "icepack"])
 
 
+@pytest.mark.parametrize(
+    ("lost", "again"),
+    [("top.json", "yosys"), ("seed-1/top.asc", "nextpnr-ice40"), ("seed-1/report.json", "nextpnr-ice40"),
+     ("seed-1/top.bin", "icepack")],
+)  # fmt: skip
+def test_a_step_whose_output_is_gone_is_done_again(tmp_path: Path, lost: str, again: str) -> None:
+    folder = build_board(BOARD, root=tmp_path).folder
+    before = calls(tmp_path)
+    (folder / lost).unlink()
+    build_board(BOARD, root=tmp_path)
+    assert calls(tmp_path) == [*before, again]
+    assert (folder / lost).exists()
+
+
+def test_a_build_that_fails_leaves_no_bitstream_of_an_earlier_one(tmp_path: Path) -> None:
+    bitstream = build_board(BOARD, root=tmp_path).bitstream
+    with pytest.raises(ToolError, match="misses its clock"):
+        build_board(BOARD, root=tmp_path, seeds=(2,))
+    assert not bitstream.exists()
+    assert not (tmp_path / "icebreaker" / "build.json").exists()
+
+
 def test_a_missed_clock_fails_the_build_with_what_was_reached(tmp_path: Path) -> None:
     with pytest.raises(
         ToolError, match=r"^icebreaker misses its clock with 1 seed: clk reached 38\.00 of 39\.00 MHz; "

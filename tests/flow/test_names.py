@@ -79,6 +79,12 @@ def test_indices_in_names_become_numbers_and_those_of_bits_stay() -> None:
     assert unambiguous("assign y[1] = (\\x[1] & \\x[0] [2]);") == "assign y[1] = (\\x[#1] & \\x[#0] [2]);"
 
 
+def test_functions_and_strings_of_verilog_are_no_names() -> None:
+    for text in ("assign y = $signed(x[3]) * $signed(z[1:0]);", '$display("\\n", x[3]);', '"\\n" x[3]'):
+        assert unambiguous(text) == text
+    assert unambiguous("assign y = $signed(\\x[3] );") == "assign y = $signed(\\x[#3] );"
+
+
 def test_exported_verilog_has_no_such_names() -> None:
     text = to_verilog(Elements()).text
     assert "\\i[#1] " in text

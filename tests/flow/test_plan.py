@@ -70,6 +70,17 @@ def test_the_digest_follows_the_design_the_board_and_the_tools(monkeypatch: pyte
     assert len(digests | {make_plan(board).digest}) == len(others) + 2
 
 
+@pytest.mark.parametrize("last", ["relaxed", "unambiguous"])
+def test_the_digest_follows_what_is_done_to_the_design_last(last: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sterna.flow.plan.find_tool", lambda name: Tool(name, (name,), "1.0"))
+    board = dataclasses.replace(BOARDS["icebreaker"], configuration=SMALL)
+    before = make_plan(board)
+    monkeypatch.setattr(f"sterna.flow.plan.{last}", lambda text: text)
+    after = make_plan(board)
+    assert after.files["top.il"] != before.files["top.il"]
+    assert after.digest != before.digest
+
+
 def test_native_tools_are_used_when_recent_enough_else_yowasp(monkeypatch: pytest.MonkeyPatch) -> None:
     find_tool.cache_clear()
     monkeypatch.setattr(tools.shutil, "which", lambda name: f"/bin/{name}")

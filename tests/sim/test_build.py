@@ -1,5 +1,6 @@
 """Verilog text, the cache and the build of models."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -7,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from sterna.accelerator import Accelerator
 from sterna.flow.verilog import Verilog, to_verilog
 from sterna.sim import verilate as verilate_module
 from sterna.sim.benches.stand_ins import Echo, Remember
 from sterna.sim.cache import cache_directory, cached_directory
 from sterna.sim.verilate import find_compiler, find_verilator, verilate
+from sterna.spec.configuration import STANDARD
 from sterna.spec.errors import ToolError
 
 MAIN = '#include "Vtop.h"\nint main() { return 0; }\n'
@@ -36,8 +39,17 @@ def test_verilog_has_the_ports_and_no_paths() -> None:
     assert ".py" not in text
 
 
-def test_zero_memories_are_left_to_the_simulator() -> None:
-    assert "initial" not in to_verilog(Remember()).text
+@pytest.mark.parametrize("width", [1, 8, 31, 32, 33, 64])
+def test_zero_memories_are_left_to_the_simulator(width: int) -> None:
+    text = to_verilog(Remember(width)).text
+    assert "initial" not in text
+    assert re.search(rf"reg {f'.{width - 1}:0. ' if width > 1 else ''}.*memory.* .255:0.;", text)
+
+
+@pytest.mark.parametrize("name", ["hx8k", "icebreaker-maps"])
+def test_only_the_links_program_and_registers_have_contents_at_power_up(name: str) -> None:
+    text = to_verilog(Accelerator(configuration=STANDARD[name])).text
+    assert re.findall(r"initial begin\n    \\?(\S+) ?\[0\]", text) == ["program", "work"]
 
 
 def test_cache_directory_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

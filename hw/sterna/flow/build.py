@@ -30,7 +30,9 @@ Progress = Callable[[str], None]
 _UTILISATION = re.compile(r"Info:\s+(?P<resource>\w+):\s+(?P<used>\d+)/\s*(?P<available>\d+)\s+\d+%")
 _NO_PLACE = "Unable to find legal placement"
 _PLACED = {"--asc", "--textcfg", "--log"}
-"""Options of nextpnr that name what it writes."""
+"""Options of nextpnr in Amaranth's command that name what it writes."""
+_WRITTEN = {"--asc", "--textcfg", "--report", "--write"}
+"""Those that later steps read."""
 
 
 class _UnplacedError(ToolError):
@@ -82,7 +84,7 @@ class Build:
 
     def synthesise(self) -> dict[str, int]:
         """Cells of the netlist. Raises :class:`ToolError` if yosys is missing or fails."""
-        self._run("synthesis", self._plan.synthesis, "2/4 synthesis")
+        self._run("synthesis", self._plan.synthesis, "2/4 synthesis", [NETLIST])
         return count_cells(self.folder / NETLIST)
 
     @property
@@ -108,8 +110,9 @@ class Build:
             name = f"seed-{seed}"
             (self.folder / name).mkdir(exist_ok=True)
             step = _with_seed(self._plan.place_and_route, seed, name)
+            made = [after for before, after in pairwise(step.arguments) if before in _WRITTEN]
             try:
-                self._run(f"{name}/place-and-route", step, f"3/4 place and route, seed {index} of {len(seeds)}")
+                self._run(f"{name}/place-and-route", step, f"3/4 place and route, seed {index} of {len(seeds)}", made)
             except _UnplacedError as error:
                 unplaced.append(error)
                 continue
@@ -124,17 +127,17 @@ class Build:
         name = f"seed-{placement.seed}"
         step = self._plan.packing
         arguments = tuple(f"{name}/{text}" if text.startswith("top.") else text for text in step.arguments)
-        self._run(f"{name}/packing", Step(step.tool, arguments), "4/4 packing")
-        packed = next(self.folder / text for text in arguments if text.endswith((".bin", ".bit")))
+        packed = self.folder / next(text for text in arguments if text.endswith((".bin", ".bit")))
+        self._run(f"{name}/packing", Step(step.tool, arguments), "4/4 packing", [packed])
         bitstream = self.home / f"{self.board.name}{packed.suffix}"
         shutil.copyfile(packed, bitstream)
         return bitstream
 
-    def _run(self, name: str, step: Step, text: str) -> None:
-        """Does a step unless it was done with the same arguments; its log is ``name``.log."""
+    def _run(self, name: str, step: Step, text: str, made: Iterable[str | Path]) -> None:
+        """Does a step, unless it was done with the same arguments and left what it ``made``; logs to ``name``.log."""
         log, done = self.folder / f"{name}.log", self.folder / f"{name}.done"
         key = hashlib.sha256("\n".join(step.arguments).encode()).hexdigest()
-        if done.exists() and done.read_text() == key:
+        if done.exists() and done.read_text() == key and all((self.folder / each).exists() for each in made):
             return
         log.write_text("")
 
@@ -173,6 +176,8 @@ def build_board(board: Board, *, root: Path, seeds: Iterable[int] = (1,), progre
     :class:`FitError` if the part is too small.
     """
     build = Build(board, root=root, progress=progress)
+    for before in (*build.home.glob(f"{board.name}.bi[nt]"), build.home / "build.json"):
+        before.unlink(missing_ok=True)  # a build that fails leaves none that flash would take for its own
     cells = build.synthesise()
     placements = build.place(seeds)
     if placements[0].missed:

@@ -89,7 +89,8 @@ def export(configuration: Configuration, ports: Ports = Ports.BYTES) -> Exported
         direction = "output" if member.flow.name == "Out" else "input"
         fields = _fields(member.shape)
         rows.append(f"| `{name}` | {direction} | {Shape.cast(value.shape()).width} | {meanings[name]}{fields} |")
-    header = [f"# Ports of `{NAME}`, configuration {configuration.name}", "",
+    one = f", one core of {configuration.cores}" if ports is Ports.CORE and configuration.cores > 1 else ""
+    header = [f"# Ports of `{NAME}`, configuration {configuration.name}{one}", "",
               "| port | direction | bits | meaning |", "|---|---|---|---|"]  # fmt: skip
     return Exported(to_verilog(component, name=NAME).text, "\n".join([*header, *rows]) + "\n")
 

@@ -7,8 +7,9 @@ of a memory is gone without a word (docs/decisions/0023-names-that-are-bits.md).
 
 import re
 
-_INDEXED = re.compile(r"(?:\\|(?<!\S)\$)\S*\[\d+\]\S*")
-"""An identifier with an index in it, of RTLIL or escaped in Verilog. A bit's index stands behind a space."""
+_INDEXED = re.compile(r"(?:\\|(?<!\S)\$)[^\s(\"]*\[\d+\][^\s\"]*")
+"""An identifier with an index in it, of RTLIL or escaped in Verilog (whose ``$signed(x[1])`` is none). A bit's index
+stands behind a space."""
 
 _INDEX = re.compile(r"\[(\d+)\]")
 

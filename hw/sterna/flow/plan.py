@@ -1,5 +1,6 @@
 """A board's build plan: design, constraints and the commands that Amaranth's platform writes."""
 
+import hashlib
 import re
 import shlex
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class Plan:
     board: Board
     files: dict[str, str]
     digest: str
-    """Of the files and of the tools, in hexadecimal."""
+    """Of the files as the tools get them, the tools and their arguments, in hexadecimal."""
     synthesis: Step
     place_and_route: Step
     packing: Step
@@ -74,7 +75,9 @@ def make_plan(board: Board) -> Plan:
     synthesis, place_and_route, packing = (
         Step(tools[name], arguments) for name, arguments in _commands(made.files["build_top.sh"], names)
     )
-    digest = f"{identifier:016x}{made.digest(8).hex()}"
+    steps = [argument for step in (synthesis, place_and_route, packing) for argument in step.arguments]
+    content = "\0".join([*(part for file in sorted(files.items()) for part in file), *steps]).encode()
+    digest = f"{identifier:016x}{hashlib.sha256(content).hexdigest()[:16]}"
     return Plan(board, files, digest, synthesis, place_and_route, packing)
 
 

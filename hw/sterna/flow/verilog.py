@@ -19,7 +19,7 @@ TOP = "top"
 """Name of the top module of what is simulated."""
 
 # A memory that is all zeros at power-up, word by word: 16K lines for a 16K memory.
-ZERO_MEMORY = re.compile(r"  initial begin\n(?:    \S+ ?\[\d+\] = \d+'h0+;\n)+  end\n")
+ZERO_MEMORY = re.compile(r"  initial begin\n(?:    \S+ ?\[\d+\] = \d+'[hd]0+;\n)+  end\n")
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def build(
         typer.echo(f"{unplaced} of {seeds} seeds left out: nextpnr found no place for all cells")
     best = built.best
     typer.echo(f"{built.bitstream}: {best.frequency / 1e6:.2f} MHz reached, {target.frequency / 1e6:g} asked for; "
-               f"flash it with: sterna flash --board {board}")  # fmt: skip
+               f"link at {target.baud} baud; flash it with: sterna flash --board {board}")  # fmt: skip
 
 
 def target_named(board: str, configuration: str | None) -> Any:
@@ -126,7 +126,7 @@ def flash(
     code = subprocess.run([*target.flash, str(bitstream)], check=False).returncode
     if code:
         raise ToolError(f"{tool} failed with exit code {code}; mend: check cable, power and permissions of {board}")
-    typer.echo(f"{board} runs {bitstream}")
+    typer.echo(f"{board} runs {bitstream}; its link: --on PORT --baudrate {target.baud}")
 
 
 def export(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import typer
 
 from sterna.cli.compile import ActivationSkip, BlockSkip
+from sterna.cli.opening import Baudrate, opened
 from sterna.cli.output import Work, print_json, print_table, work
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def evaluate(
     on: Annotated[
         str, typer.Option(help="golden, emulator:NAME, sim:NAME, socket://HOST:PORT or a serial port.")
     ] = "golden",
+    baudrate: Baudrate = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first images.")] = None,
     activation_skip: ActivationSkip = True,
     block_skip: BlockSkip = True,
@@ -75,10 +77,9 @@ def evaluate(
     cycles: float | None = None
     outputs = golden
     if on != "golden":
-        from sterna.cli.opening import opened
         from sterna.spec.skips import Skips
 
-        with work() as shown, opened(on, shown) as device:
+        with work() as shown, opened(on, shown, baudrate=baudrate) as device:
             with shown.counted("load") as bar:
                 device.load(network, skips=Skips(activation_skip, block_skip), progress=bar)
             measured = measure(device, images, f"infer on {on}", shown)

@@ -1,13 +1,21 @@
 """Opening devices for the verbs, with the build of a simulation shown as it goes."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from sterna.cli.output import Work
 from sterna.spec.errors import ToolError
 
 if TYPE_CHECKING:
     from sterna.driver import Device
+
+
+Baudrate = Annotated[
+    int | None, typer.Option(min=1, help="Of a serial port, bits a second; `sterna flash` tells the board's.",
+                             show_default="3000000"),
+]  # fmt: skip
 
 
 def build(name: str, work: Work, *, waves: bool = False, coverage: bool = False) -> str:
@@ -20,7 +28,7 @@ def build(name: str, work: Work, *, waves: bool = False, coverage: bool = False)
         return str(device.build_device(name, waves=waves, coverage=coverage, progress=progress))
 
 
-def opened(url: str, work: Work) -> "Device":
+def opened(url: str, work: Work, *, baudrate: int | None = None) -> "Device":
     """The open device of ``url``; see :func:`sterna.driver.open_device`."""
     from sterna.driver import open_device
     from sterna.spec.configuration import configuration_named
@@ -29,4 +37,4 @@ def opened(url: str, work: Work) -> "Device":
     if scheme == "sim" and name:
         configuration_named(name)
         build(name, work)
-    return open_device(url)
+    return open_device(url) if baudrate is None else open_device(url, baudrate=baudrate)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import typer
 
+from sterna.cli.opening import Baudrate, opened
 from sterna.cli.output import print_json, work
 from sterna.spec.errors import InputError
 
@@ -40,6 +41,7 @@ def run(
     on: Annotated[
         str, typer.Option(help="golden, emulator:NAME, sim:NAME, socket://HOST:PORT or a serial port.")
     ] = "sim:icebreaker",
+    baudrate: Baudrate = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the outputs to this .npy file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -52,9 +54,7 @@ def run(
     if on == "golden":
         outputs = network.predict(images)
     else:
-        from sterna.cli.opening import opened
-
-        with work() as shown, opened(on, shown) as device:
+        with work() as shown, opened(on, shown, baudrate=baudrate) as device:
             with shown.counted("load") as bar:
                 device.load(network, progress=bar)
             with shown.counted(f"infer on {on}") as bar:

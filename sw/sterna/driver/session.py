@@ -138,7 +138,10 @@ class Session:
                 f"no answer to SYNC within {waited}, only {self.statistics.bytes_received - received} other bytes; "
                 "is it a Sterna device, at this baud rate?"
             )
-        raise DeviceTimeoutError(f"no answer to SYNC within {waited}; is the device powered and configured?")
+        raise DeviceTimeoutError(
+            f"no answer to SYNC within {waited}; is the device powered and configured, "
+            "and a serial port at its baud rate?"
+        )
 
     def submit(self, opcode: Opcode, arguments: bytes = b"", *, expected: int = 0) -> Request:
         """Queues a request whose OK answer has ``expected`` bytes of data; waits while the window is full of others."""

@@ -4,8 +4,8 @@ import serial  # type: ignore[import-untyped]
 
 from sterna.spec.errors import DeviceLostError, DeviceNotFoundError, DeviceTimeoutError
 
-BAUDRATE = 1_000_000
-"""Divides a 12 MHz clock exactly, and is a rate that FTDI's adapters make exactly."""
+BAUDRATE = 3_000_000
+"""Bits a second of most boards (``sterna build`` and ``sterna flash`` tell), which FTDI's adapters make exactly."""
 _RECEIVE_BYTES = 65536
 
 

@@ -47,14 +47,15 @@ class Delay(wiring.Component):
 
 
 class Remember(wiring.Component):
-    """Sends, for each byte, the word of a memory at that address: its contents at power-up."""
+    """Sends, for each byte, the low bits of a memory's word at that address: its contents at power-up."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 8) -> None:
+        self._width = width
         super().__init__(BYTES)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = words = memory.Memory(shape=8, depth=256, init=[])
+        m.submodules.memory = words = memory.Memory(shape=self._width, depth=256, init=[])
         port = words.read_port()
         words.write_port()
         full = Signal()
