@@ -16,7 +16,7 @@ from amaranth.sim import Simulator, SimulatorContext
 from sterna.boards import BOARDS
 from sterna.boards.top import RESET_SECONDS, ClockAndReset
 from sterna.flow.plan import make_plan
-from sterna.flow.tools import find_tool
+from sterna.flow.tools import Tool, find_tool
 from sterna.spec.configuration import Configuration
 
 SMALL = Configuration(
@@ -97,7 +97,10 @@ def test_reset_begins_with_the_loss_of_the_lock_and_ends_core_by_core(
     simulator.run()
 
 
-def test_all_has_one_clock_and_what_comes_in_passes_two_flip_flops(tmp_path: Path) -> None:
+def test_all_has_one_clock_and_what_comes_in_passes_two_flip_flops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sterna.flow.plan.find_tool", lambda name: Tool(name, (name,), "1.0"))
     configuration = dataclasses.replace(SMALL, cores=2)
     plan = make_plan(dataclasses.replace(BOARDS["ulx3s-25f"], configuration=configuration))
     (tmp_path / "top.il").write_text(plan.files["top.il"])
