@@ -13,48 +13,15 @@ from sterna.flow.tools import find_tool
 from sterna.flow.verilog import to_verilog
 
 FLIP_FLOPS = """
-module \\top
-  wire input 1 \\clk
-  wire width 2 input 2 \\d
-  wire input 3 \\e
-  wire width 2 output 4 \\q
-  wire width 2 \\x
-  wire \\x[1]
-  cell $dff $one
-    parameter \\WIDTH 2
-    parameter \\CLK_POLARITY 1
-    connect \\CLK \\clk
-    connect \\D \\d
-    connect \\Q \\x
+module top(input clk, input [1:0] d, input e, output [1:0] q);
+  reg [1:0] x;
+  reg \\x[1] ;
+  always @(posedge clk) begin
+    x <= d;
+    \\x[1] <= e;
   end
-  cell $dff $other
-    parameter \\WIDTH 1
-    parameter \\CLK_POLARITY 1
-    connect \\CLK \\clk
-    connect \\D \\e
-    connect \\Q \\x[1]
-  end
-  cell $xor $first
-    parameter \\A_SIGNED 0
-    parameter \\B_SIGNED 0
-    parameter \\A_WIDTH 1
-    parameter \\B_WIDTH 1
-    parameter \\Y_WIDTH 1
-    connect \\A \\x [1]
-    connect \\B \\x [0]
-    connect \\Y \\q [0]
-  end
-  cell $and $second
-    parameter \\A_SIGNED 0
-    parameter \\B_SIGNED 0
-    parameter \\A_WIDTH 1
-    parameter \\B_WIDTH 1
-    parameter \\Y_WIDTH 1
-    connect \\A \\x[1]
-    connect \\B \\x [0]
-    connect \\Y \\q [1]
-  end
-end
+  assign q = {\\x[1] & x[0], x[1] ^ x[0]};
+endmodule
 """
 """Three flip-flops of which two have names that read alike: bit 1 of ``x``, and ``x[1]``."""
 
@@ -92,8 +59,8 @@ def test_exported_verilog_has_no_such_names() -> None:
 
 
 def test_synthesis_keeps_both_of_two_signals_whose_names_read_alike(tmp_path: Path) -> None:
-    (tmp_path / "top.il").write_text(unambiguous(FLIP_FLOPS))
-    script = "read_rtlil top.il; synth_ecp5 -abc9 -top top; write_json top.json"
+    (tmp_path / "top.v").write_text(unambiguous(FLIP_FLOPS))
+    script = "read_verilog top.v; synth_ecp5 -abc9 -top top; write_json top.json"
     subprocess.run([*find_tool("yosys").command, "-q", "-p", script], cwd=tmp_path, check=True, timeout=120)
     cells = json.loads((tmp_path / "top.json").read_text())["modules"]["top"]["cells"].values()
     assert sum(cell["type"] == "TRELLIS_FF" for cell in cells) == 3
