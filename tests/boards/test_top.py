@@ -24,7 +24,6 @@ SMALL = Configuration(
     pool_depth=16, program_depth=16,
 )  # fmt: skip
 
-
 HALF = 1e-9
 """Seconds that the clock stands still after an edge. Nothing here depends on how long."""
 
@@ -63,15 +62,17 @@ def test_reset_begins_with_the_loss_of_the_lock_and_ends_core_by_core(
     least = round(RESET_SECONDS * board.frequency)
 
     async def bench(ctx: SimulatorContext) -> None:
+        async def tick() -> None:
+            for level in (1, 0):
+                ctx.set(pll.from_clock, level)
+                await ctx.delay(HALF)
+
         async def cycles_of_reset() -> int:
             for cycle in range(4 * least):
                 assert ctx.get(dut.reset) in {every & ~((1 << ended) - 1) for ended in range(len(dut.reset) + 1)}
                 if not ctx.get(dut.reset[0]):
                     return cycle
-                ctx.set(pll.from_clock, 1)
-                await ctx.delay(HALF)
-                ctx.set(pll.from_clock, 0)
-                await ctx.delay(HALF)
+                await tick()
             pytest.fail("reset does not end")
 
         assert ctx.get(dut.reset) == every
@@ -80,10 +81,7 @@ def test_reset_begins_with_the_loss_of_the_lock_and_ends_core_by_core(
             assert least <= await cycles_of_reset() <= 2 * least + 8
             for ended in range(1, len(dut.reset)):
                 assert ctx.get(dut.reset) == every & ~((1 << ended) - 1)
-                ctx.set(pll.from_clock, 1)
-                await ctx.delay(HALF)
-                ctx.set(pll.from_clock, 0)
-                await ctx.delay(HALF)
+                await tick()
             assert ctx.get(dut.reset) == 0
             ctx.set(pll.from_locked, 0)  # and the clock stands still
             await ctx.delay(HALF)
