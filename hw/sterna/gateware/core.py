@@ -1,5 +1,6 @@
 """The core: scanner → feeders → lanes → capture → requantiser → pool → packer, around memories, led by a sequencer."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
@@ -44,8 +45,8 @@ class Core(wiring.Component):
 
     Flow: offers are not taken back, by whoever makes them. Blocks of ``write`` wait while the pipeline holds, with
     others at the memories' outputs; an activation of ``inputs`` takes two cycles, and gives way to the requantiser at
-    the banks' write ports; ``starts`` is taken when idle; a read is answered two cycles after it is taken, one at a
-    time.
+    the banks' write ports; ``starts`` is taken when idle; a read is answered two cycles after it is taken, or three
+    of which the pipeline holds none (``read_latency``), one at a time.
     """
 
     def __init__(self, *, configuration: Configuration):
@@ -230,6 +231,7 @@ class Core(wiring.Component):
             capture.tags.eq(self._tags.r_data),
             self._tags.r_en.eq(lanes.last & capture.ready),
         ]
+        self._words = [self._behind(m, self._flow, bank.read.data) for bank in self._activations]
         for j, feeder in enumerate(self._feeders):
             gate = Signal(name=f"gate_{j}")
             with m.If(self._flow):
@@ -237,7 +239,7 @@ class Core(wiring.Component):
             m.submodules[f"decoder_{j}"] = decoder = BlockDecoder(code=c.weight_code, count=c.pe)
             m.d.comb += [
                 lanes.gates[j].eq(self._behind(m, self._flow, gate, reset_less=False)),
-                lanes.activations[j].eq(self._behind(m, self._flow, self._activations[j].read.data)),
+                lanes.activations[j].eq(self._words[j]),
                 decoder.i.eq(self._behind(m, self._flow, self._blocks[j].read.data)),
                 lanes.trits[j].eq(decoder.o),
             ]
@@ -360,14 +362,14 @@ class Core(wiring.Component):
         forced = self._forced
         patience = Signal(range(READ_PATIENCE + 1))
         reading, bank = Signal(), Signal.like(self.reads.payload.bank)
-        held = Signal()
+        arrives, held = Signal(), Signal()
         take = Signal()
         value = Signal(signed(c.act_bits), reset_less=True)
         impatient = weights | (patience == READ_PATIENCE)
         issued = Cat(*(feeder.issued for feeder in self._feeders)).any()
         m.d.comb += [
             writes.eq(weights & ~self._lent_write),
-            asks.eq(writes | (self.reads.valid & ~self._lent_read & ~reading & ~held)),
+            asks.eq(writes | (self.reads.valid & ~self._lent_read & ~reading & ~arrives & ~held)),
             self._lend.eq(asks & (forced | ~issued)),
             self._step.eq(self._front & ~forced),
             take.eq(self._lent_read & self._front),
@@ -380,15 +382,19 @@ class Core(wiring.Component):
         m.d.sync += forced.eq(asks & Mux(forced, ~self._front, issued & impatient))
         with m.If(self._front):
             m.d.sync += [self._lent_write.eq(self._lend & writes), self._lent_read.eq(self._lend & ~writes)]
-        m.d.sync += reading.eq(take)
+        if c.read_latency == 1:
+            m.d.sync += reading.eq(take)
+            m.d.comb += arrives.eq(reading)
+        else:
+            m.d.sync += [reading.eq(take | (reading & ~self._flow)), arrives.eq(reading & self._flow)]
         with m.If(~self.reads.valid | reading):
             m.d.sync += patience.eq(0)
         with m.Elif(patience != READ_PATIENCE):
             m.d.sync += patience.eq(patience + 1)
         with m.If(take):
             m.d.sync += bank.eq(self.reads.payload.bank)
-        with m.If(reading):
-            m.d.sync += [held.eq(1), value.eq(data_of(m, self._activations, bank))]
+        with m.If(arrives):
+            m.d.sync += [held.eq(1), value.eq(chosen(m, self._words, bank))]
         with m.Elif(self.read_values.ready):
             m.d.sync += held.eq(0)
         for j, feeder in enumerate(self._feeders):
@@ -449,11 +455,11 @@ class Core(wiring.Component):
                 ]
 
 
-def data_of(m: Module, banks: list[Ram], index: Signal) -> Signal:
-    """The read data of the bank that ``index`` names."""
-    chosen = Signal.like(banks[0].read.data)
+def chosen(m: Module, words: Sequence[Value], index: Signal) -> Signal:
+    """The word that ``index`` names."""
+    word = Signal.like(words[0])
     with m.Switch(index):
-        for j, bank in enumerate(banks):
+        for j, each in enumerate(words):
             with m.Case(j):
-                m.d.comb += chosen.eq(bank.read.data)
-    return chosen
+                m.d.comb += word.eq(each)
+    return word

@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """The link's processor: its program begins anew with a reset, wherever it is, and gives the CRC the time it takes."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,19 +18,23 @@ from sterna.spec.configuration import STANDARD, Configuration
 C = Configuration(name="t", simd=1, pe=4, weight_depth=16, mask_depth=16, activation_depth=16, parameter_depth=16)
 BYTE = 7
 CYCLES = 2
-"""Of an instruction."""
+"""Of an instruction, at the least."""
 
 
 @pytest.mark.parametrize("condition", [Condition.ALWAYS, Condition.CALL, Condition.VALUE])
-@pytest.mark.parametrize("cycles", range(1, 14))
-def test_a_reset_of_one_cycle_begins_the_program_anew_at_any_instruction(condition: Condition, cycles: int) -> None:
+@pytest.mark.parametrize("latency", [1, 2])
+@pytest.mark.parametrize("cycles", range(1, 20))
+def test_a_reset_of_one_cycle_begins_the_program_anew_at_any_instruction(
+    condition: Condition, latency: int, cycles: int
+) -> None:
     a = Assembler(table=0)
     a.load(BYTE)
     a.act(Action.SEND)
     a.label("here")
     a.branch(condition, "here", unless=condition is Condition.VALUE)
     a.load(0)
-    processor, reset = LinkProcessor(configuration=C, program=a.assembled(), work=[0]), Signal()
+    configuration = replace(C, read_latency=latency)
+    processor, reset = LinkProcessor(configuration=configuration, program=a.assembled(), work=[0]), Signal()
     sent: list[int] = []
 
     async def drive(ctx: Any) -> None:
@@ -39,7 +44,7 @@ def test_a_reset_of_one_cycle_begins_the_program_anew_at_any_instruction(conditi
         ctx.set(reset, 0)
         await ctx.tick()
         sent.clear()
-        await ctx.tick().repeat(20)
+        await ctx.tick().repeat(30)
 
     async def take(ctx: Any) -> None:
         ctx.set(processor.tx.ready, 1)
