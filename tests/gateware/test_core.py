@@ -29,7 +29,7 @@ def run_core(
     rng: np.random.Generator,
 ) -> tuple[list[dict[str, np.ndarray]], dict[str, int]]:
     """Output tensors of one run an image, and counters; slots take turns, reads come at random while running."""
-    image = compile_network(network, configuration, skips)
+    image, simd = compile_network(network, configuration, skips), configuration.simd
     core = Core(configuration=configuration)
     outputs: list[dict[str, np.ndarray]] = []
     counters: dict[str, int] = {}
@@ -39,9 +39,21 @@ def run_core(
         ctx.set(core.reads.valid, 1)
         await ctx.tick().until(core.reads.ready)
         ctx.set(core.reads.valid, 0)
+        await ctx.tick().repeat(int(rng.choice([1, 3, 40], p=[0.7, 0.2, 0.1])))
         ctx.set(core.read_values.ready, 1)
         (value,) = await ctx.tick().sample(core.read_values.payload).until(core.read_values.valid)
+        ctx.set(core.read_values.ready, 0)
         return int(value)
+
+    async def read_before(ctx: Any, n: int) -> None:
+        """An activation of the other slot's outputs, where the image before has left them."""
+        place = image.outputs[rng.integers(len(image.outputs))]
+        layout = place.layout
+        y, x, channel = (int(rng.integers(size)) for size in (layout.height, layout.width, layout.channels))
+        at = layout.element(y, x) + channel
+        value = await read(ctx, place.word + (~n & 1) * image.slot_offset + at // simd, at % simd)
+        if n and image.slot_offset and len(image.segments) == 1:
+            assert value == outputs[n - 1][place.name][y, x, channel]
 
     async def write(ctx: Any, sections: tuple[Section, ...]) -> None:
         for section in sections:
@@ -59,7 +71,6 @@ def run_core(
 
     async def bench(ctx: Any) -> None:
         await write(ctx, image.sections)
-        simd = configuration.simd
         noise = rng.integers(1, 1 << (configuration.act_bits - 1), configuration.activation_depth * simd)
         for k, value in enumerate(noise):  # what earlier networks left
             burst = {"word": 0, "first": k == 0, "last": k == len(noise) - 1}
@@ -90,7 +101,8 @@ def run_core(
                     await write(ctx, following)
                 while ctx.get(core.running):
                     if rng.random() < 0.1:
-                        await read(ctx, int(rng.integers(configuration.activation_depth)), int(rng.integers(simd)))
+                        await read_before(ctx, n)
+                        assert not ctx.get(core.read_values.valid)
                     await ctx.tick()
                 if not meanwhile:
                     await write(ctx, following)
