@@ -39,3 +39,8 @@ def test_a_memory_of_several_ports_is_refused() -> None:
     second = DESIGN.replace("n <= ~(d[0] & d[1]);", "n <= ^store[d[3:0]];")
     with pytest.raises(ToolError, match=r"^memory store has 1 ports to write and 2 to read, not one of each$"):
         count_gates(second, top="top")
+
+
+def test_a_number_that_makes_a_name_unique_is_left_out() -> None:
+    found = count_gates(DESIGN.replace("store", "\\store$12 "), top="top")
+    assert [memory.name for memory in found.memories] == ["store"]

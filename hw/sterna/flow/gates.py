@@ -1,6 +1,7 @@
 """How large the exported Verilog is for a chip: generic gates and transistors, memories apart."""
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,4 +109,5 @@ def _memory(name: str, parameters: Mapping[str, str]) -> MemorySize:
     ports = value("WR_PORTS"), value("RD_PORTS")
     if ports != (1, 1):
         raise ToolError(f"memory {name} has {ports[0]} ports to write and {ports[1]} to read, not one of each")
-    return MemorySize(name.removesuffix(".memory"), value("SIZE"), value("WIDTH"))
+    named = re.sub(r"\$\d+", "", name.removesuffix(".memory"))  # numbers that Amaranth adds to names that are taken
+    return MemorySize(named, value("SIZE"), value("WIDTH"))
