@@ -96,7 +96,8 @@ def print_models(models: "list[Speed | Obstacle]") -> None:
     """What the zoo's models do there."""
     from sterna.zoo.speed import Speed
 
-    print_table("zoo, an inference", ["model", "cycles", "compute", "to it", "takes", "back", "takes", "a second"], [
+    columns = ["model", "cycles", "compute", "to it", "takes", "back", "takes", "a second"]
+    print_table("zoo, an inference by the cycle model", columns, [
         [each.name, f"{each.cycles:.0f}", _ms(each.compute), f"{each.sent:.0f} B", _ms(each.send),
          f"{each.received:.0f} B", _ms(each.receive), f"{each.inferences_per_second:.0f}"]
         for each in models if isinstance(each, Speed)
