@@ -1,5 +1,6 @@
 """The core alone, its memories written directly: outputs equal golden, counters equal what the masks say."""
 
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -27,33 +28,44 @@ def run_core(
     *,
     skips: Skips,
     rng: np.random.Generator,
+    reads: float = 0.1,
 ) -> tuple[list[dict[str, np.ndarray]], dict[str, int]]:
-    """Output tensors of one run an image, and counters; slots take turns, reads come at random while running."""
+    """Output tensors of one run an image, and counters; slots take turns, reads come at random while running, in
+    ``reads`` of the cycles in which some could."""
     image, simd = compile_network(network, configuration, skips), configuration.simd
     core = Core(configuration=configuration)
     outputs: list[dict[str, np.ndarray]] = []
     counters: dict[str, int] = {}
 
-    async def read(ctx: Any, word: int, bank: int) -> int:
-        ctx.set(core.reads.payload, {"word": word, "bank": bank})
-        ctx.set(core.reads.valid, 1)
-        await ctx.tick().until(core.reads.ready)
+    async def read(ctx: Any, requests: list[tuple[int, int]]) -> list[int]:
+        """What lies at each (word, bank); the next is asked for while the answer before waits to be taken."""
+        waiting, values = deque(requests), []
+        while len(values) < len(requests):
+            if waiting:
+                ctx.set(core.reads.payload, {"word": waiting[0][0], "bank": waiting[0][1]})
+            takes = rng.random() < 0.5
+            ctx.set(core.reads.valid, bool(waiting))
+            ctx.set(core.read_values.ready, takes)
+            sampled = core.reads.ready, core.read_values.valid, core.read_values.payload
+            _, _, ready, answered, value = await ctx.tick().sample(*sampled)
+            if answered and takes:
+                values.append(value)
+            if waiting and ready:
+                waiting.popleft()
         ctx.set(core.reads.valid, 0)
-        await ctx.tick().repeat(int(rng.choice([1, 3, 40], p=[0.7, 0.2, 0.1])))
-        ctx.set(core.read_values.ready, 1)
-        (value,) = await ctx.tick().sample(core.read_values.payload).until(core.read_values.valid)
         ctx.set(core.read_values.ready, 0)
-        return int(value)
+        return values
 
     async def read_before(ctx: Any, n: int) -> None:
-        """An activation of the other slot's outputs, where the image before has left them."""
+        """Some activations of the other slot's outputs, where the image before has left them."""
         place = image.outputs[rng.integers(len(image.outputs))]
         layout = place.layout
-        y, x, channel = (int(rng.integers(size)) for size in (layout.height, layout.width, layout.channels))
-        at = layout.element(y, x) + channel
-        value = await read(ctx, place.word + (~n & 1) * image.slot_offset + at // simd, at % simd)
+        pixels = [tuple(rng.integers((layout.height, layout.width, layout.channels))) for _ in range(3)]
+        elements = [int(layout.element(y, x) + channel) for y, x, channel in pixels]
+        word = place.word + (~n & 1) * image.slot_offset
+        values = await read(ctx, [(word + at // simd, at % simd) for at in elements])
         if n and image.slot_offset and len(image.segments) == 1:
-            assert value == outputs[n - 1][place.name][y, x, channel]
+            assert values == [outputs[n - 1][place.name][pixel] for pixel in pixels]
 
     async def write(ctx: Any, sections: tuple[Section, ...]) -> None:
         for section in sections:
@@ -100,7 +112,7 @@ def run_core(
                 if meanwhile:
                     await write(ctx, following)
                 while ctx.get(core.running):
-                    if rng.random() < 0.1:
+                    if rng.random() < reads:
                         await read_before(ctx, n)
                         assert not ctx.get(core.read_values.valid)
                     await ctx.tick()
@@ -109,7 +121,7 @@ def run_core(
             tensors: dict[str, np.ndarray] = {}
             for place in image.outputs:
                 count = place.layout.words * simd
-                flat = [await read(ctx, place.word + offset + k // simd, k % simd) for k in range(count)]
+                flat = await read(ctx, [(place.word + offset + k // simd, k % simd) for k in range(count)])
                 found = place.layout.gather(np.array(flat))
                 before = tensors.get(place.name, found[:, :, :0])
                 tensors[place.name] = np.concatenate([before, found], axis=2)
@@ -173,6 +185,22 @@ def test_weights_that_are_written_while_feeders_read_cost_cycles_and_change_noth
     tensors = trace(network, images)
     assert all((tensor == tensors[name][0]).all() for name, tensor in found.items())
     assert counters["memory_stalls"] > 0
+
+
+@pytest.mark.parametrize("latency", [1, 2])
+def test_reads_are_answered_while_the_pipeline_holds(latency: int) -> None:
+    rng = np.random.default_rng(latency)
+    configuration = Configuration(
+        name="test", simd=2, pe=16, weight_depth=128, mask_depth=64, activation_depth=512, parameter_depth=256,
+        read_latency=latency,
+    )  # fmt: skip
+    network = random_dense(rng, (8, 80, 80, 80), block=16, density=0.2)
+    images = random_images(rng, network, 2).reshape(2, *network.input.shape)
+    outputs, counters = run_core(configuration, network, images, skips=ALL_SKIPS, rng=rng, reads=1)
+    tensors = trace(network, images)
+    for n in range(2):
+        assert all((tensor == tensors[name][n]).all() for name, tensor in outputs[n].items())
+    assert counters["requantiser_stalls"] > counters["cycles"] / 4
 
 
 def test_cycles_follow_the_cycle_model() -> None:
