@@ -45,8 +45,8 @@ class Core(wiring.Component):
 
     Flow: offers are not taken back, by whoever makes them. Blocks of ``write`` wait while the pipeline holds, with
     others at the memories' outputs; an activation of ``inputs`` takes two cycles, and gives way to the requantiser at
-    the banks' write ports; ``starts`` is taken when idle; a read is answered two cycles after it is taken, or three
-    of which the pipeline holds none (``read_latency``), one at a time.
+    the banks' write ports; ``starts`` is taken when idle; a read is answered two cycles after it is taken, one at a
+    time; with a ``read_latency`` of two in three, or as soon as the pipeline has moved.
     """
 
     def __init__(self, *, configuration: Configuration):

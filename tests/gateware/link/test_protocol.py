@@ -32,7 +32,7 @@ UNANSWERED = 4000
 """Cycles; an answer that waits for nothing takes less than half."""
 SEVERAL = Configuration(
     name="several", simd=2, pe=4, weight_depth=64, mask_depth=32, activation_depth=256, parameter_depth=16,
-    program_depth=32, cores=4,
+    program_depth=32, cores=4, read_latency=2,
 )  # fmt: skip
 WIDE = Configuration(
     name="wide", simd=32, pe=64, requantisers=4, act_bits=5, weight_depth=1024, mask_depth=2048,

@@ -39,9 +39,7 @@ assert WINDOW_BYTES + 2 * WINDOW_FRAMES + WINDOW_BYTES // LONGEST_BLOCK + 2 <= R
 
 
 class LinkProcessor(wiring.Component):
-    """Carries out a program of :mod:`sterna.gateware.link.instructions`, an instruction in two cycles, or three.
-
-    There are three with a register behind the program's memory, where memories have a latency of two.
+    """Carries out a program of :mod:`sterna.gateware.link.instructions`, an instruction in two cycles.
 
     Bytes from the host go into a ring as they come. ``reader`` and ``writer`` are the program's places in it: it takes
     stuffed bytes at one and leaves plain ones at the other, which never gets ahead. What lies behind ``frame`` is not
@@ -84,32 +82,34 @@ class LinkProcessor(wiring.Component):
         assert depth <= PROGRAM_DEPTH
         m.submodules.program = program = memory.Memory(shape=16, depth=depth, init=self.program)
         fetch = program.read_port()
+        word = fetch.data
         at = Signal(range(depth), init=depth - 1)
         following = Signal(range(depth))
         links = [Signal(range(depth), name=f"link_{k}", reset_less=True) for k in range(2)]
         # In the first cycle of an instruction its word is there, memories are read, and what is to be done is worked
         # out; in the second it is done, from flip-flops, and the next word is fetched.
-        first, second = Signal(), Signal(init=1)
+        second = Signal(init=1)
         starting = Signal(init=1)  # the word is not the program's: what was there at power-up, or before a reset
-        m.d.sync += [second.eq(first), starting.eq(0)]
-        if self.configuration.read_latency == 1:
-            word = fetch.data
-            m.d.comb += first.eq(~second)
-        else:
-            word = Signal(16, reset_less=True)
-            m.d.sync += [word.eq(fetch.data), first.eq(~first & ~second)]
+        m.d.sync += [second.eq(~second), starting.eq(0)]
         branches, acts = word[15], ~word[15] & word[14]
         self._operation, self._source, self._operand = word[11:14], word[8:11], word[:8]
-        self._condition, inverted = word[10:14], word[14]
+        self._condition = word[10:14]
+        # In the second cycle, too, from flip-flops, where what comes out of a memory comes late.
+        if self.configuration.read_latency == 1:
+            kept = word
+        else:
+            kept = Signal(16, reset_less=True)
+            m.d.sync += kept.eq(word)
+        self._stored_at = kept[:8]
         self._holds = Signal(4)  # by the upper bits of the condition, in flip-flops: chosen from in the second cycle
 
         def decoded(name: str, value: Value) -> Signal:
             signal = Signal(name=name)
-            m.d.sync += signal.eq(first & value)
+            m.d.sync += signal.eq(~second & value)
             return signal
 
         groups = [Signal(name=f"group_{k}") for k in range(5)]
-        m.d.comb += [group.eq(first & acts & (word[11:14] == k)) for k, group in enumerate(groups)]
+        m.d.comb += [group.eq(~second & acts & (word[11:14] == k)) for k, group in enumerate(groups)]
         self._store = decoded("store", acts & (word[11:14] == 0))
         self._acts = {each: Signal(name=f"act_{each.name.lower()}") for each in Action}
         m.d.sync += [act.eq(groups[each >> 3] & word[each & 7]) for each, act in self._acts.items()]
@@ -134,8 +134,8 @@ class LinkProcessor(wiring.Component):
             fetch.en.eq(second),
             fetch.addr.eq(following),
         ]
-        with m.If(~starting & branches & (self._holds.bit_select(self._condition[2:], 1) ^ inverted)):
-            m.d.comb += following.eq(word)
+        with m.If(~starting & kept[15] & (self._holds.bit_select(kept[12:14], 1) ^ kept[14])):
+            m.d.comb += following.eq(kept)
         with m.If(calls | returns):
             m.d.sync += links[0].eq(Mux(calls, straight, links[1]))
         with m.If(calls):
@@ -217,7 +217,7 @@ class LinkProcessor(wiring.Component):
         m.d.comb += [
             read.addr.eq(Cat(Mux(self._source[1], self._index, self._operand), self._source == Source.BLOCK)),
             write.en.eq(self._store | acts[Action.STORE_TABLE] | in_block),
-            write.addr.eq(Cat(Mux(self._store, self._operand, self._index), in_block)),
+            write.addr.eq(Cat(Mux(self._store, self._stored_at, self._index), in_block)),
             write.data.eq(self._a),
         ]
         self._work_data = read.data

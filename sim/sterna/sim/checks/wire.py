@@ -32,7 +32,7 @@ WIRE = Configuration(
     name="wire", simd=4, pe=8, requantisers=2, weight_depth=64, mask_depth=256, activation_depth=256,
     parameter_depth=16, program_depth=32,
 )  # fmt: skip
-SEVERAL = dataclasses.replace(WIRE, name="wires", cores=4)
+SEVERAL = dataclasses.replace(WIRE, name="wires", cores=4, read_latency=2)
 REPEATED = 127
 """The last sequence number that was taken when the wire begins: requests with those up to it are repetitions, so that
 each is carried out whatever became of the one before."""
