@@ -9,6 +9,7 @@ from typing import Any
 from sterna.boards.board import Board
 from sterna.boards.top import Top
 from sterna.build_id import build_id
+from sterna.flow.floorplan import block_ram_sites
 from sterna.flow.names import unambiguous
 from sterna.flow.tools import Tool, find_tool
 
@@ -65,7 +66,7 @@ def make_plan(board: Board) -> Plan:
     tools = {name: find_tool(name) for name in names}
     versions = [tool.version for tool in tools.values()]
     options, placer = next(texts for part, texts in OPTIONS.items() if platform.device.startswith(part))
-    before, after = KEEP_DSP if "-dsp" in options else ("", "")
+    before, after = KEEP_DSP if "-dsp" in options else ("", block_ram_sites(board.configuration, platform.device))
     scripts = {"script_after_read": before, "script_after_synth": after}
     identifier = build_id(board.configuration, f"board {board.name}", options, placer, *scripts.values(), *versions)
     top = Top(board=board, build_id=identifier)
