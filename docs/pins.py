@@ -17,13 +17,15 @@ PAGE = Path(__file__).parent / "boards.md"
 def table() -> str:
     """A board and level a row, as Markdown."""
     rows = [
-        "| board, level | network | images | every output golden's | cycles an image | cycles from power-up | build |",
-        "|---|---|---|---|---|---|---|",
+        "| board, level | clock, link | network | images | every output golden's | cycles an image "
+        "| cycles from power-up | build |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for path in sorted(RESULTS.glob("pins-*.json")):
         row = json.loads(path.read_text())
         rows.append(
-            f"| {row['board']}, {row['level']} | {row['model']} | {row['images']} | {row['equal_golden']} | "
+            f"| {row['board']}, {row['level']} | {row['frequency'] / 1e6:g} MHz, {row['baud'] / 1e6:g} Mbaud "
+            f"| {row['model']} | {row['images']} | {row['equal_golden']} | "
             f"{row['cycles_per_image']:.1f} | {row['cycles']} | `{row['build']}` |"
         )
     return "\n".join(rows)

@@ -111,8 +111,8 @@ class Configuration:
     pool_in: Primitive = Primitive.BLOCK
     """What holds the maxima of max-pooling: ``BLOCK`` or ``LUT``."""
     read_latency: int = 1
-    """Cycles from an address to an activation, a block or masks: 1, or 2 with registers behind these memories, for
-    parts whose block RAM is slow to its outputs (decision 0016)."""
+    """Cycles from an address to an activation, a block or masks: 1, or 2 with registers behind these memories and the
+    link's program, for parts whose block RAM is slow to its outputs (decision 0016)."""
     output_queue: int = 4
     """Outputs that may be on their way through scanner, feeders and lanes: 4, or 2 in fewer cells, with which the next
     output's masks are read a little later."""
