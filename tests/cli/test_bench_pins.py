@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from sterna.boards import board_named
 from sterna.cli.verbs import app
 from sterna.driver import Counters
 from sterna.sim import pins
 from sterna.sim.device import Statistics
 
+DOCS = Path(__file__).parents[2] / "docs"
 ARGUMENTS = ("bench", "pins", "--board", "icebreaker", "--images", "4")
 
 
@@ -91,5 +93,12 @@ def test_what_it_does_not_know_is_said_on_one_line(arguments: tuple[str, ...], m
 
 
 def test_the_page_holds_what_was_kept() -> None:
-    docs = Path(__file__).parents[2] / "docs"
-    subprocess.run([sys.executable, docs / "pins.py", "--check"], check=True, timeout=120)
+    subprocess.run([sys.executable, DOCS / "pins.py", "--check"], check=True, timeout=120)
+
+
+def test_what_was_kept_ran_at_the_boards_clock_and_rate() -> None:
+    kept = [json.loads(path.read_text()) for path in (DOCS / "results").glob("pins-*.json")]
+    assert {(each["board"], each["level"]) for each in kept} >= {("icebreaker", "routed"), ("ulx3s-25f", "netlist")}
+    for each in kept:
+        board = board_named(each["board"])
+        assert (each["frequency"], each["baud"]) == (board.frequency, board.baud)
