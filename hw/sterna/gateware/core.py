@@ -362,14 +362,19 @@ class Core(wiring.Component):
         forced = self._forced
         patience = Signal(range(READ_PATIENCE + 1))
         reading, bank = Signal(), Signal.like(self.reads.payload.bank)
-        arrives, held = Signal(), Signal()
+        held = Signal()
         take = Signal()
         value = Signal(signed(c.act_bits), reset_less=True)
         impatient = weights | (patience == READ_PATIENCE)
         issued = Cat(*(feeder.issued for feeder in self._feeders)).any()
+        asked = self.reads.valid & ~self._lent_read & ~reading
+        arrives = reading
+        if c.read_latency == 2:
+            arrives = Signal()
+            asked &= ~arrives
         m.d.comb += [
             writes.eq(weights & ~self._lent_write),
-            asks.eq(writes | (self.reads.valid & ~self._lent_read & ~reading & ~arrives & ~held)),
+            asks.eq(writes | (asked & ~held)),
             self._lend.eq(asks & (forced | ~issued)),
             self._step.eq(self._front & ~forced),
             take.eq(self._lent_read & self._front),
@@ -384,7 +389,6 @@ class Core(wiring.Component):
             m.d.sync += [self._lent_write.eq(self._lend & writes), self._lent_read.eq(self._lend & ~writes)]
         if c.read_latency == 1:
             m.d.sync += reading.eq(take)
-            m.d.comb += arrives.eq(reading)
         else:
             m.d.sync += [reading.eq(take | (reading & ~self._flow)), arrives.eq(reading & self._flow)]
         with m.If(~self.reads.valid | reading):
@@ -457,7 +461,7 @@ class Core(wiring.Component):
 
 def chosen(m: Module, words: Sequence[Value], index: Signal) -> Signal:
     """The word that ``index`` names."""
-    word = Signal.like(words[0])
+    word = Signal.like(words[0], name="chosen")
     with m.Switch(index):
         for j, each in enumerate(words):
             with m.Case(j):
