@@ -398,7 +398,7 @@ class Core(wiring.Component):
         with m.If(take):
             m.d.sync += bank.eq(self.reads.payload.bank)
         with m.If(arrives):
-            m.d.sync += [held.eq(1), value.eq(chosen(m, self._words, bank))]
+            m.d.sync += [held.eq(1), value.eq(word_of(m, self._words, bank))]
         with m.Elif(self.read_values.ready):
             m.d.sync += held.eq(0)
         for j, feeder in enumerate(self._feeders):
@@ -459,11 +459,11 @@ class Core(wiring.Component):
                 ]
 
 
-def chosen(m: Module, words: Sequence[Value], index: Signal) -> Signal:
-    """The word that ``index`` names."""
-    word = Signal.like(words[0], name="chosen")
+def word_of(m: Module, words: Sequence[Value], index: Signal) -> Signal:
+    """The one of ``words`` that ``index`` names."""
+    chosen = Signal.like(words[0])
     with m.Switch(index):
-        for j, each in enumerate(words):
+        for j, word in enumerate(words):
             with m.Case(j):
-                m.d.comb += word.eq(each)
-    return word
+                m.d.comb += chosen.eq(word)
+    return chosen
