@@ -1,7 +1,7 @@
 """Sites of block RAM, where the placer alone does badly.
 
 nextpnr's static placer lets block RAM float until little overlaps and then gives each the nearest site that is free.
-Where nine of ten are taken, that makes wires twice as long at once (docs/decisions/0022-cores-that-lie-apart.md).
+Where nine of ten are taken, that makes wires twice as long at once (docs/decisions/0024-sites-for-block-ram.md).
 """
 
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ def block_ram_sites(configuration: Configuration, device: str) -> str:
     """
     if configuration.name != "ecp5-85x4" or not device.endswith("-85F"):
         return ""
-    sites = {**dict(_sites_of_cores(configuration)), **dict(_sites_of_link())}
-    commands = [f'setattr -set BEL "{site}" c:accelerator.{name}' for name, site in sites.items()]
+    sites = [*_sites_of_cores(configuration), *_sites_of_link()]
+    commands = [f'setattr -set BEL "{site}" c:accelerator.{name}' for name, site in sites]
     return "\n".join([*commands, "select -assert-none t:DP16KD a:BEL %d"])
 
 
